@@ -1,0 +1,175 @@
+//! The audit: one entry for every change worth knowing, written in the change's transaction.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::action::{Action, ActionId, Change};
+use crate::clock::Timestamp;
+use crate::episode::{Episode, EpisodeChange, EpisodeId};
+use crate::policy::PolicyName;
+use crate::target::Target;
+use crate::tenant::TenantId;
+
+/// Who caused a change: `controller`, `worker`, `api`, ...
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Actor(String);
+
+impl Actor {
+    /// Names an actor.
+    pub fn new(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One entry of the audit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Its place in the gapless order of all entries; `None` until [`sequence_audit`](super::Store::sequence_audit).
+    pub seq: Option<i64>,
+    /// Whose.
+    pub tenant: TenantId,
+    /// When, by the Store's clock.
+    pub at: Timestamp,
+    /// What happened: `action.started`, `episode.resolved`, `policy.put`, ...
+    pub kind: String,
+    /// Who caused it.
+    pub actor: Actor,
+    /// The action it is about.
+    pub action: Option<ActionId>,
+    /// The episode it is about.
+    pub episode: Option<EpisodeId>,
+    /// The policy it is about.
+    pub policy: Option<PolicyName>,
+    /// The target it is about.
+    pub target: Option<Target>,
+    /// Why, in words or as a reason's code.
+    pub reason: Option<String>,
+    /// What else a reader needs: status before and after, attempt, revision.
+    pub detail: Value,
+}
+
+impl AuditEntry {
+    /// The entry of an admission.
+    pub fn admitted(action: &Action, actor: &Actor) -> Self {
+        let detail = json!({"status": action.status, "action": action.action, "severity": action.severity,
+            "params": action.params, "managed": action.managed, "evidence_at": action.evidence_at});
+        Self {
+            detail,
+            reason: action.details.clone(),
+            ..Self::about(action, "action.admitted", actor, action.started_at)
+        }
+    }
+
+    /// The entry of a change from `before` to `after`.
+    pub fn changed(before: &Action, after: &Action, change: &Change, actor: &Actor, now: Timestamp) -> Self {
+        let detail = json!({"from": before.status, "to": after.status, "attempt": after.attempt, "version": after.version,
+            "verification": after.verification});
+        let kind = format!("action.{}", change.verb());
+        Self { detail, reason: change.reason().map(str::to_owned), ..Self::about(after, &kind, actor, now) }
+    }
+
+    /// The entry of a new episode.
+    pub fn opened(episode: &Episode, actor: &Actor, now: Timestamp) -> Self {
+        Self::of_episode(episode, "episode.opened", None, actor, now)
+    }
+
+    /// The entry of an episode's change, or `None` if it is no news.
+    pub fn episode_changed(
+        before: &Episode,
+        after: &Episode,
+        change: &EpisodeChange,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let verb = change.verb().filter(|_| before.is_news(change))?;
+        let reason = match change {
+            EpisodeChange::Refuse { reason } => Some(reason.code().to_owned()),
+            EpisodeChange::Resolve { resolution } => Some(resolution.to_string()),
+            _ => None,
+        };
+        Some(Self::of_episode(after, &format!("episode.{verb}"), reason, actor, now))
+    }
+
+    /// The entry of a policy's write: `kind` is `policy.put` or `policy.removed`.
+    pub fn policy(
+        tenant: &TenantId,
+        policy: &PolicyName,
+        kind: &str,
+        detail: Value,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            seq: None,
+            tenant: tenant.clone(),
+            at: now,
+            kind: kind.to_owned(),
+            actor: actor.clone(),
+            action: None,
+            episode: None,
+            policy: Some(policy.clone()),
+            target: None,
+            reason: None,
+            detail,
+        }
+    }
+
+    fn about(action: &Action, kind: &str, actor: &Actor, at: Timestamp) -> Self {
+        Self {
+            seq: None,
+            tenant: action.tenant.clone(),
+            at,
+            kind: kind.to_owned(),
+            actor: actor.clone(),
+            action: Some(action.id),
+            episode: action.episode,
+            policy: action.policy.clone(),
+            target: Some(action.target.clone()),
+            reason: None,
+            detail: Value::Null,
+        }
+    }
+
+    fn of_episode(episode: &Episode, kind: &str, reason: Option<String>, actor: &Actor, at: Timestamp) -> Self {
+        Self {
+            seq: None,
+            tenant: episode.tenant.clone(),
+            at,
+            kind: kind.to_owned(),
+            actor: actor.clone(),
+            action: episode.last_action,
+            episode: Some(episode.id),
+            policy: Some(episode.policy.clone()),
+            target: Some(episode.target.clone()),
+            reason,
+            detail: json!({"state": episode.state, "version": episode.version, "evidence": episode.evidence}),
+        }
+    }
+}
+
+/// Which audit entries to list.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Only about this action.
+    pub action: Option<ActionId>,
+    /// Only about this episode.
+    pub episode: Option<EpisodeId>,
+    /// Only those with a greater sequence: the end of the page before.
+    pub after: i64,
+    /// At most so many.
+    pub limit: usize,
+}

@@ -1,0 +1,514 @@
+//! The [`Store`] seam: the truth about metrics, episodes, actions, policies and the audit.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::action::{Action, ActionId, ActionKey, ActionStatus, ActionType, Change, IllegalChange, Severity};
+use crate::clock::Timestamp;
+use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, EpisodeState, Resolution};
+use crate::metric::{Metric, MetricId, MetricName, Sample};
+use crate::policy::{ConditionSpec, PolicyName, PolicySpec, Reason};
+use crate::target::Target;
+use crate::tenant::TenantId;
+
+mod audit;
+mod memory;
+
+pub use audit::{Actor, AuditEntry, AuditFilter};
+
+/// Keeps the truth. Held as `Arc<dyn Store>`.
+///
+/// # Contract
+/// - What a method returned `Ok` for is durable: it is there after the process was killed and started anew.
+/// - [`admit`](Store::admit), [`transition`](Store::transition), [`change_episode`](Store::change_episode) and
+///   [`write_policies`](Store::write_policies) are atomic, and write their audit entries in the same transaction.
+/// - Every change of an action or episode is a compare-and-set on its version and raises it. The state machines are
+///   [`Action::apply`] and [`Episode::apply`]; a Store adds nothing to them.
+/// - At most one action of a (tenant, target) has `occupies`; at most one episode of a (tenant, policy, target) is open.
+///   Both hold under any concurrency.
+/// - Ids are unique, but neither dense nor ordered by commit.
+/// - Rows with `managed = false` never occupy, are never due, and are not counted by any guard.
+///
+/// # Cancel safety
+/// A future that is dropped has either had its whole effect or none, and leaves no connection or lock behind.
+///
+/// # Time
+/// The Store's own clock judges leases, cooldown, expiry and due times; [`Store::now`] reads it. Tests hand a Store
+/// a manual clock when they build it.
+///
+/// # Errors
+/// See [`StoreError`]: each variant says what the caller can do.
+///
+/// # Implementing
+/// Run `vigil_core::store_conformance!` (feature `testing`) over your Store.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// The Store's clock.
+    async fn now(&self) -> Result<Timestamp, StoreError>;
+
+    /// Commits samples, all or none, and updates the newest sample of each series unless it has a newer one.
+    /// With an idempotency key that was used before for the same fingerprint, answers the first ids and writes nothing.
+    async fn record_metrics(&self, batch: MetricBatch) -> Result<Recorded, StoreError>;
+
+    /// The newest sample of each series of a scope that is not older than `since`.
+    async fn snapshot(&self, scope: &Scope, since: Timestamp) -> Result<Vec<Sample>, StoreError>;
+
+    /// The stored samples of the named metrics of a scope from `since` on, oldest first, at most `limit`.
+    async fn samples(
+        &self,
+        scope: &Scope,
+        metrics: &[MetricName],
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Sample>, StoreError>;
+
+    /// The scopes that have a newest sample, in a stable order, from behind `after` on.
+    async fn scopes(&self, after: Option<&Scope>, limit: usize) -> Result<Vec<Scope>, StoreError>;
+
+    /// Checks the guards and, if all hold, inserts the action, moves its episode on and writes the audit, in one
+    /// transaction. If one does not, writes the refusal on the episode and answers the reason. A race between any number
+    /// of callers ends as if they had come one after the other.
+    async fn admit(&self, intent: ActionIntent, guards: &[Guard]) -> Result<Admission, StoreError>;
+
+    /// Applies one change to an action whose version is still `version`; with `resolve`, also ends the action's
+    /// episode if that is still open.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if the version is another one; [`StoreError::Illegal`] if the state
+    /// machine forbids it; [`StoreError::Occupied`] if the change would occupy a target that another action occupies.
+    async fn transition(
+        &self,
+        action: &ActionKey,
+        version: i64,
+        change: Change,
+        resolve: Option<Resolution>,
+        actor: &Actor,
+    ) -> Result<Action, StoreError>;
+
+    /// Extends the lease of a running action whose version is still `version` to `by` from now. Raises no version and
+    /// writes no audit: a heartbeat is not news.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the version is another one or the lease has run out.
+    async fn extend_lease(&self, action: &ActionKey, version: i64, by: Duration) -> Result<(), StoreError>;
+
+    /// One action.
+    async fn action(&self, action: &ActionKey) -> Result<Option<Action>, StoreError>;
+
+    /// A tenant's actions, newest first by (`started_at`, `id`).
+    async fn actions(&self, tenant: &TenantId, filter: &ActionFilter) -> Result<Vec<Action>, StoreError>;
+
+    /// How things stand between a policy and a target: what the planner looks at.
+    async fn standing(&self, tenant: &TenantId, policy: &PolicyName, target: &Target) -> Result<Standing, StoreError>;
+
+    /// Opens an episode, or answers the one that is open already for the same tenant, policy and target.
+    async fn open_episode(&self, intent: EpisodeIntent) -> Result<Episode, StoreError>;
+
+    /// Applies one change to an episode whose version is still `version`.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if the version is another one or the episode has ended.
+    async fn change_episode(
+        &self,
+        tenant: &TenantId,
+        episode: EpisodeId,
+        version: i64,
+        change: EpisodeChange,
+        actor: &Actor,
+    ) -> Result<Episode, StoreError>;
+
+    /// A tenant's episodes, newest first by id.
+    async fn episodes(&self, tenant: &TenantId, filter: &EpisodeFilter) -> Result<Vec<Episode>, StoreError>;
+
+    /// The open episodes of all tenants by id, from behind `after` on: for the loops only.
+    async fn open_episodes(&self, after: EpisodeId, limit: usize) -> Result<Vec<Episode>, StoreError>;
+
+    /// Work that must be handed on, by action id from behind `after` on; see [`Due`].
+    async fn due(&self, kind: Due, after: ActionId, limit: usize) -> Result<Vec<Action>, StoreError>;
+
+    /// All policies of all tenants, with the generation that any change of them raises.
+    async fn policies(&self) -> Result<PolicyTable, StoreError>;
+
+    /// The generation alone: cheap enough to ask every second.
+    async fn policy_generation(&self) -> Result<i64, StoreError>;
+
+    /// Writes and removes policies of one tenant, all or none; answers the new generation, which is also the revision of
+    /// every policy written.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] if a policy that must be absent is there; [`StoreError::Conflict`] if one has another
+    /// revision than expected; [`StoreError::NotFound`] if one to remove is not there.
+    async fn write_policies(
+        &self,
+        tenant: &TenantId,
+        writes: Vec<PolicyWrite>,
+        actor: &Actor,
+    ) -> Result<i64, StoreError>;
+
+    /// Gives up to `limit` audit entries that have none yet the next sequence numbers, gapless and in order of insertion,
+    /// and answers them. Callers on several replicas take turns.
+    async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+
+    /// A tenant's sequenced audit entries in order of their sequence.
+    async fn audit(&self, tenant: &TenantId, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError>;
+
+    /// Removes samples received before `metrics`, and final actions, ended episodes and audit entries from before
+    /// `history`. Bounded per call; answers how many rows went, 0 when nothing is left to remove.
+    async fn prune(&self, metrics: Timestamp, history: Timestamp) -> Result<u64, StoreError>;
+
+    /// Whether the Store can serve now.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// What a Store cannot do, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It is not there: tell whoever asked.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// Somebody else changed it: read it again and decide anew.
+    #[error("{0} was changed by somebody else")]
+    Conflict(String),
+    /// It is there already: choose another name.
+    #[error("{0} exists already")]
+    Duplicate(String),
+    /// The state machine forbids it: never retry.
+    #[error(transparent)]
+    Illegal(#[from] IllegalChange),
+    /// Another action is in flight on the target: wait for it.
+    #[error("target is occupied by action {by}")]
+    Occupied {
+        /// That action.
+        by: ActionId,
+    },
+    /// The idempotency key was used before with another request.
+    #[error("this Idempotency-Key was used before with another request")]
+    KeyReused,
+    /// The data itself was refused: sending it again will not help.
+    #[error("refused by the store: {0}")]
+    Invalid(String),
+    /// Out of reach or overloaded: try again later.
+    #[error("the store is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is stored cannot be read: a person must look.
+    #[error("stored {0} cannot be read")]
+    Corrupt(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Anything else.
+    #[error("the store failed")]
+    Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What a snapshot is of: the series of one target, or those without one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope {
+    /// Whose.
+    pub tenant: TenantId,
+    /// Which target; `None` for series that name none.
+    pub target: Option<Target>,
+}
+
+/// A client's promise that a request is the same one as before when its key is. Kept for 24 hours.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Idempotency {
+    /// The client's key.
+    pub key: String,
+    /// A digest of the request, to notice a key used for another one.
+    pub fingerprint: String,
+}
+
+/// How long an [`Idempotency`] key is kept.
+pub const IDEMPOTENCY_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// Samples to be committed together.
+#[derive(Debug, Clone)]
+pub struct MetricBatch {
+    /// Whose; every metric carries the same tenant.
+    pub tenant: TenantId,
+    /// The samples.
+    pub metrics: Vec<Metric>,
+    /// The client's key, if it sent one.
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What became of a [`MetricBatch`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// One id a sample, in their order.
+    pub ids: Vec<MetricId>,
+    /// Whether this is the answer to an earlier request with the same key; then nothing was written.
+    pub replayed: bool,
+}
+
+/// What a new action shall be.
+#[derive(Debug, Clone)]
+pub struct ActionIntent {
+    /// Whose.
+    pub tenant: TenantId,
+    /// What it is done to.
+    pub target: Target,
+    /// What is done.
+    pub action: ActionType,
+    /// The first status. Anything but pending makes it a client's record of something done elsewhere.
+    pub status: ActionStatus,
+    /// Why, for people.
+    pub details: Option<String>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Passed on to the remediator.
+    pub params: Map<String, Value>,
+    /// The policy behind it, with its revision.
+    pub policy: Option<(PolicyName, i64)>,
+    /// The episode it is to end, with the version the planner saw.
+    pub episode: Option<(EpisodeId, i64)>,
+    /// What verifies it.
+    pub condition: Option<ConditionSpec>,
+    /// The newest sample of the evidence.
+    pub evidence_at: Option<Timestamp>,
+    /// 64 random bits.
+    pub nonce: u64,
+    /// How long it may wait to be started.
+    pub expires_after: Duration,
+    /// The client's key, if it sent one.
+    pub idempotency: Option<Idempotency>,
+    /// Who wants it.
+    pub actor: Actor,
+}
+
+impl ActionIntent {
+    /// The row this intent becomes.
+    pub fn into_action(self, id: ActionId, now: Timestamp) -> Action {
+        let managed = self.status == ActionStatus::Pending;
+        Action {
+            id,
+            tenant: self.tenant,
+            target: self.target,
+            action: self.action,
+            status: self.status,
+            details: self.details,
+            severity: self.severity,
+            params: self.params,
+            policy_revision: self.policy.as_ref().map(|(_, revision)| *revision),
+            policy: self.policy.map(|(name, _)| name),
+            episode: self.episode.map(|(id, _)| id),
+            condition: self.condition,
+            managed,
+            version: 1,
+            attempt: 0,
+            tries: 0,
+            crashes: 0,
+            nonce: self.nonce,
+            lease_until: None,
+            occupies: false,
+            started_at: now,
+            running_at: (self.status == ActionStatus::Running).then_some(now),
+            completed_at: self.status.is_final().then_some(now),
+            not_before: now,
+            expires_at: now + self.expires_after,
+            deadline: None,
+            indeterminate_at: None,
+            verification: None,
+            verify_after: None,
+            verify_by: None,
+            error: None,
+            evidence_at: self.evidence_at,
+        }
+    }
+}
+
+/// One condition of an admission that only the Store can judge without a race. A closed set that every Store knows.
+/// All are about the managed actions of the intent's tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Guard {
+    /// The policy is stored under this revision and is enabled. Otherwise [`Reason::PolicyChanged`].
+    Revision {
+        /// Which policy.
+        policy: PolicyName,
+        /// As the planner saw it.
+        revision: i64,
+    },
+    /// No action on the target is pending, running or occupying. Otherwise [`Reason::Busy`].
+    Free {
+        /// Which target.
+        target: Target,
+    },
+    /// The newest action of the policy on the target was created at least `period` ago. Otherwise [`Reason::Cooldown`].
+    Cooldown {
+        /// Which policy, by name: it survives delete and re-create.
+        policy: PolicyName,
+        /// Which target.
+        target: Target,
+        /// How long ago.
+        period: Duration,
+    },
+    /// The newest action of the policy on the target is not awaiting verification, otherwise
+    /// [`Reason::AwaitingVerification`]; and it ended before `since`, from where on the evidence was taken, otherwise
+    /// [`Reason::StaleEvidence`].
+    Evidence {
+        /// Which policy.
+        policy: PolicyName,
+        /// Which target.
+        target: Target,
+        /// All samples that were judged are later than this.
+        since: Timestamp,
+    },
+    /// The intent's episode is open, has the version that the planner saw, and has had fewer than `max` actions.
+    /// Otherwise [`Reason::EpisodeChanged`] or [`Reason::Exhausted`].
+    Attempts {
+        /// How many an episode may have.
+        max: u32,
+    },
+}
+
+/// The Store's answer to an [`ActionIntent`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Admission {
+    /// The action is committed.
+    Admitted(Action),
+    /// The client sent this request before; the action as it was admitted then.
+    Replayed(Action),
+    /// A guard did not hold; nothing was written but the refusal on the episode.
+    Blocked(Reason),
+}
+
+/// How things stand between a policy and a target.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The Store's clock.
+    pub now: Timestamp,
+    /// The open episode.
+    pub episode: Option<Episode>,
+    /// The newest managed action of the policy on the target, by `started_at`.
+    pub last_action: Option<Action>,
+    /// A managed action on the target that is pending, running or occupying.
+    pub busy: Option<ActionId>,
+}
+
+/// Which work [`Store::due`] hands out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Due {
+    /// Managed actions that a worker must see: pending ones whose `not_before` has come, and running ones that are not
+    /// indeterminate and whose lease ran out.
+    Delivery,
+    /// Actions awaiting verification whose `verify_after` has come, and indeterminate ones without a condition whose
+    /// `deadline` has passed. Handing one out hides it from other callers for [`VERIFY_LEASE`].
+    Verification,
+    /// Cancelled actions that occupy their target beyond their `deadline`.
+    Occupation,
+}
+
+/// How long an action handed out for verification is hidden from other callers of [`Store::due`].
+pub const VERIFY_LEASE: Duration = Duration::from_secs(2);
+
+/// Which actions to list.
+#[derive(Debug, Clone, Default)]
+pub struct ActionFilter {
+    /// Only with this status.
+    pub status: Option<ActionStatus>,
+    /// Only on this target.
+    pub target: Option<Target>,
+    /// Only those older than this (`started_at`, `id`): the end of the page before.
+    pub after: Option<(Timestamp, ActionId)>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Which episodes to list.
+#[derive(Debug, Clone, Default)]
+pub struct EpisodeFilter {
+    /// Only in this state.
+    pub state: Option<EpisodeState>,
+    /// Only of this policy.
+    pub policy: Option<PolicyName>,
+    /// Only on this target.
+    pub target: Option<Target>,
+    /// Only those with a smaller id: the end of the page before.
+    pub before: Option<EpisodeId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Where a policy comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum PolicySource {
+    /// Made through the API or by the embedding program's calls.
+    Api,
+    /// Declared in a file, which alone may change it.
+    File {
+        /// The file's path as configured.
+        path: String,
+    },
+}
+
+/// A policy as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredPolicy {
+    /// Whose.
+    pub tenant: TenantId,
+    /// As written.
+    pub spec: PolicySpec,
+    /// Where it comes from.
+    pub source: PolicySource,
+    /// `Some` when a person enabled or disabled a file's policy: wins over `spec.enabled`, survives a reload.
+    pub enabled_override: Option<bool>,
+    /// The generation of the write that made it what it is.
+    pub revision: i64,
+    /// When that was.
+    pub updated_at: Timestamp,
+}
+
+impl StoredPolicy {
+    /// Whether it is in force.
+    pub fn is_enabled(&self) -> bool {
+        self.enabled_override.unwrap_or(self.spec.enabled)
+    }
+}
+
+/// All policies at one generation.
+#[derive(Debug, Clone)]
+pub struct PolicyTable {
+    /// Raised by every change, removals included.
+    pub generation: i64,
+    /// All policies of all tenants.
+    pub policies: Vec<StoredPolicy>,
+}
+
+/// One write of a policy.
+#[derive(Debug, Clone)]
+pub enum PolicyWrite {
+    /// Insert or replace.
+    Put {
+        /// As written; its name is the key.
+        spec: Arc<PolicySpec>,
+        /// Where it comes from.
+        source: PolicySource,
+        /// See [`StoredPolicy::enabled_override`].
+        enabled_override: Option<bool>,
+        /// What must be there before.
+        expect: Expect,
+    },
+    /// Remove.
+    Remove {
+        /// Which.
+        name: PolicyName,
+        /// What must be there before.
+        expect: Expect,
+    },
+}
+
+/// What must be stored before a [`PolicyWrite`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Absent,
+    /// This revision.
+    Revision(i64),
+    /// Anything or nothing.
+    Any,
+}
