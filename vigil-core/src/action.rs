@@ -382,7 +382,8 @@ pub enum Change {
         /// How long the attempt may take.
         deadline: Duration,
     },
-    /// Another worker takes a running action whose lease ran out. Attempt, key and occupation stay; counts a crash.
+    /// Another worker takes a running action whose lease ran out, which counts as a crash, or was handed over, which
+    /// does not. Attempt, key and occupation stay.
     TakeOver {
         /// How long the new worker holds it without a heartbeat.
         lease: Duration,
@@ -424,6 +425,13 @@ pub enum Change {
         /// Why.
         error: String,
     },
+    /// The lease's holder stops working on it without knowing the outcome, so that another worker may take over at once.
+    HandOver,
+    /// Too many workers were lost on it: failed, but its target stays occupied until the attempt's deadline.
+    GiveUp {
+        /// What happened.
+        error: String,
+    },
     /// Sent, answer unknown: stays running and occupying, and only metrics, or the deadline, end it.
     Indeterminate {
         /// What is known.
@@ -438,7 +446,7 @@ pub enum Change {
         /// Why, for people.
         reason: String,
     },
-    /// What became of a cancelled attempt is known now, or its deadline passed: the target is free again.
+    /// What became of a cancelled or given up attempt is known now, or its deadline passed: the target is free again.
     Release {
         /// What was reported, for the audit.
         report: String,
@@ -482,6 +490,8 @@ impl Change {
             Self::Retry { .. } => "retried",
             Self::Complete { .. } => "completed",
             Self::Fail { .. } => "failed",
+            Self::HandOver => "handed_over",
+            Self::GiveUp { .. } => "given_up",
             Self::Indeterminate { .. } => "indeterminate",
             Self::Cancel { .. } => "cancelled",
             Self::Release { .. } => "released",
@@ -497,12 +507,13 @@ impl Change {
             | Self::Defer { error, .. }
             | Self::Retry { error, .. }
             | Self::Fail { error }
+            | Self::GiveUp { error }
             | Self::Indeterminate { error, .. } => Some(error),
             Self::Cancel { reason } => Some(reason),
             Self::Release { report } => Some(report),
             Self::Verify { details, .. } => Some(details),
             Self::Complete { details, .. } | Self::Record { details, .. } => details.as_deref(),
-            Self::Start { .. } | Self::TakeOver { .. } => None,
+            Self::Start { .. } | Self::TakeOver { .. } | Self::HandOver => None,
         }
     }
 }
@@ -549,7 +560,7 @@ impl Action {
         match change {
             Change::Start { lease, deadline } => next.begin_attempt(*lease, *deadline, now),
             Change::TakeOver { lease } => {
-                next.crashes += 1;
+                next.crashes += u32::from(self.lease_until.is_some());
                 next.lease_until = Some(now + *lease);
             }
             Change::SendAgain { lease, deadline, error } => {
@@ -570,6 +581,13 @@ impl Action {
             }
             Change::Fail { error } => {
                 next.finish(ActionStatus::Failed, now);
+                next.error = Some(error.clone());
+            }
+            Change::HandOver => next.lease_until = None,
+            Change::GiveUp { error } => {
+                let occupies = self.occupies;
+                next.finish(ActionStatus::Failed, now);
+                next.occupies = occupies;
                 next.error = Some(error.clone());
             }
             Change::Indeterminate { error, settle, verify } => {
@@ -610,16 +628,19 @@ impl Action {
     }
 
     fn allows(&self, change: &Change, now: Timestamp) -> bool {
-        use ActionStatus::{Cancelled, Completed, Pending, Running};
+        use ActionStatus::{Completed, Pending, Running};
         let known = self.managed && self.indeterminate_at.is_none();
         match change {
             Change::Start { .. } => self.managed && self.status == Pending,
             Change::TakeOver { .. } => known && self.status == Running && !self.is_leased(now),
             Change::SendAgain { .. } | Change::Defer { .. } | Change::Retry { .. } => known && self.status == Running,
-            Change::Complete { .. } | Change::Indeterminate { .. } => known && self.status == Running,
+            Change::Complete { .. } | Change::Indeterminate { .. } | Change::GiveUp { .. } => {
+                known && self.status == Running
+            }
+            Change::HandOver => self.managed && self.is_leased(now),
             Change::Fail { .. } => self.managed && matches!(self.status, Pending | Running),
             Change::Cancel { .. } => matches!(self.status, Pending | Running),
-            Change::Release { .. } => self.status == Cancelled && self.occupies,
+            Change::Release { .. } => self.status.is_final() && self.occupies,
             Change::Verify { verification, .. } => {
                 let ended = *verification != Verification::Awaiting;
                 let open = self.status == Completed || (self.status == Running && self.indeterminate_at.is_some());

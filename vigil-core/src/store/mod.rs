@@ -91,7 +91,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Action, StoreError>;
 
     /// Extends the lease of a running action whose version is still `version` to `by` from now. Raises no version and
-    /// writes no audit: a heartbeat is not news.
+    /// writes no audit: a heartbeat is not news, and a version that moved under the executor would void its result.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if the version is another one or the lease has run out.
@@ -393,12 +393,12 @@ pub struct Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Due {
     /// Managed actions that a worker must see: pending ones whose `not_before` has come, and running ones that are not
-    /// indeterminate and whose lease ran out.
+    /// indeterminate and not leased ([`Action::is_leased`]).
     Delivery,
     /// Actions awaiting verification whose `verify_after` has come, and indeterminate ones without a condition whose
     /// `deadline` has passed. Handing one out hides it from other callers for [`VERIFY_LEASE`].
     Verification,
-    /// Cancelled actions that occupy their target beyond their `deadline`.
+    /// Final actions (cancelled, or given up on) that still occupy their target although their `deadline` has passed.
     Occupation,
 }
 
