@@ -212,7 +212,7 @@ impl ConditionSpec {
     /// Compiles it.
     ///
     /// # Errors
-    /// [`InvalidValue`] whose field is a JSON pointer, e.g. `/condition/type` for a type that is not registered.
+    /// [`InvalidValue`] for a custom condition that is not registered or that its factory refuses.
     pub fn compile(&self, registry: &ConditionRegistry) -> Result<Arc<dyn Condition>, InvalidValue> {
         let threshold = |metric: &MetricName, side, threshold| {
             Threshold::new(metric.as_str(), side, threshold).map(|c| Arc::new(c) as Arc<dyn Condition>)
@@ -253,7 +253,7 @@ fn compound(
 ) -> Result<Arc<dyn Condition>, InvalidValue> {
     let compiled: Vec<_> = conditions.iter().map(|condition| condition.compile(registry)).collect::<Result<_, _>>()?;
     let compound = Compound::new(join, compiled)
-        .ok_or_else(|| InvalidValue::new("/condition/conditions", "must have at least one condition"))?;
+        .ok_or_else(|| InvalidValue::new("conditions", "must have at least one condition"))?;
     Ok(Arc::new(compound))
 }
 
@@ -286,13 +286,14 @@ impl ConditionRegistry {
         self.0.insert(kind.to_owned(), Arc::new(factory));
     }
 
-    fn compile(&self, kind: &str, fields: &Map<String, Value>) -> Result<Arc<dyn Condition>, InvalidValue> {
+    /// Makes the condition of a type; an error's field is `type` when no such type is registered, empty otherwise.
+    pub(super) fn compile(&self, kind: &str, fields: &Map<String, Value>) -> Result<Arc<dyn Condition>, InvalidValue> {
         let factory = self.0.get(kind).ok_or_else(|| {
             let custom = self.0.keys().map(|kind| format!(", {kind}")).collect::<String>();
             let problem = format!("'{kind}' is not one of metric_exceeds, metric_below, all, any{custom}");
-            InvalidValue::new("/condition/type", problem)
+            InvalidValue::new("type", problem)
         })?;
-        factory(fields).map_err(|problem| InvalidValue::new("/condition", problem))
+        factory(fields).map_err(|problem| InvalidValue::new("", problem))
     }
 }
 

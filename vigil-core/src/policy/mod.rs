@@ -138,7 +138,7 @@ impl Policy {
             target: TargetPattern::new(&spec.target).map_err(|e| invalid("/target", e.problem))?,
             enabled: spec.enabled,
             auto_remediate: spec.auto_remediate,
-            condition: spec.condition.compile(registry).map_err(|e| invalid(&e.field, e.problem))?,
+            condition: spec.condition.compile(registry).map_err(|e| invalid("/condition", e.problem))?,
             condition_spec: spec.condition.clone(),
             action: spec.action,
             params: spec.params.clone(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::node::Content;
-use super::{ConditionSpec, FieldError, Node, PolicyName};
+use super::{ConditionRegistry, ConditionSpec, FieldError, Node, PolicyName};
 use crate::action::{ActionType, Severity};
 use crate::metric::MetricName;
 use crate::target::TargetPattern;
@@ -55,28 +55,28 @@ impl PolicySpec {
         self.params.get("cooldown_seconds").and_then(Value::as_u64).map_or(Self::DEFAULT_COOLDOWN, Duration::from_secs)
     }
 
-    /// Reads one policy from a document. Fields that answers add (`revision`, `source`, `updated_at`, `ok`) are accepted and
+    /// Reads one policy from a document; custom conditions are looked up in `registry`. Fields that answers add (`revision`, `source`, `updated_at`, `ok`) are accepted and
     /// ignored.
     ///
     /// # Errors
     /// Every field that is wrong, missing or unknown.
-    pub fn of_node(node: &Node) -> Result<Self, Vec<FieldError>> {
-        Reader::default().policy(node, "")
+    pub fn of_node(node: &Node, registry: &ConditionRegistry) -> Result<Self, Vec<FieldError>> {
+        Reader::new(Some(registry)).policy(node, "")
     }
 
     /// Reads one policy from JSON.
     ///
     /// # Errors
     /// As [`PolicySpec::of_node`].
-    pub fn of_json(value: &Value) -> Result<Self, Vec<FieldError>> {
-        Self::of_node(&Node::of_json(value))
+    pub fn of_json(value: &Value, registry: &ConditionRegistry) -> Result<Self, Vec<FieldError>> {
+        Self::of_node(&Node::of_json(value), registry)
     }
 
     /// Reads a file of policies: YAML (or JSON), `policies: [...]` or a bare list. An empty file has none.
     ///
     /// # Errors
     /// [`PolicyError`] with the file, and line and column of everything that is wrong.
-    pub fn parse_file(text: &str, file: &str) -> Result<Vec<Self>, PolicyError> {
+    pub fn parse_file(text: &str, file: &str, registry: &ConditionRegistry) -> Result<Vec<Self>, PolicyError> {
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Vec::new());
         }
@@ -105,7 +105,7 @@ impl PolicySpec {
         let mut errors = Vec::new();
         let mut seen: BTreeMap<PolicyName, usize> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
-            match Reader::default().policy(item, &format!("{base}/{index}")) {
+            match Reader::new(Some(registry)).policy(item, &format!("{base}/{index}")) {
                 Ok(spec) => {
                     if let Some(first) = seen.insert(spec.name.clone(), index) {
                         let detail = format!("'{}' is the name of policy {first} already", spec.name);
@@ -200,19 +200,24 @@ impl std::error::Error for PolicyError {}
 
 /// Reads a condition from a document.
 pub(super) fn condition_of(node: &Node) -> Result<ConditionSpec, Vec<FieldError>> {
-    let mut reader = Reader::default();
+    let mut reader = Reader::new(None);
     let condition = reader.condition(node, "", 1);
     condition.filter(|_| reader.errors.is_empty()).ok_or(reader.errors)
 }
 
 /// Collects every error on the way through a document.
-#[derive(Default)]
-struct Reader {
+struct Reader<'a> {
+    /// Where custom conditions are looked up; not at all when a stored condition is read again.
+    registry: Option<&'a ConditionRegistry>,
     errors: Vec<FieldError>,
     conditions: usize,
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
+    fn new(registry: Option<&'a ConditionRegistry>) -> Self {
+        Self { registry, errors: Vec::new(), conditions: 0 }
+    }
+
     fn policy(mut self, node: &Node, base: &str) -> Result<PolicySpec, Vec<FieldError>> {
         let Content::Map(pairs) = &node.content else {
             return Err(vec![node.error(base, "must be a policy: a map with name, condition and action")]);
@@ -344,7 +349,12 @@ impl Reader {
             _ => {
                 let fields =
                     pairs.iter().filter(|(key, _)| key != "type").map(|(key, value)| (key.clone(), value.to_json()));
-                Some(ConditionSpec::Custom { kind, fields: fields.collect() })
+                let fields = fields.collect();
+                if let Some(Err(error)) = self.registry.map(|registry| registry.compile(&kind, &fields)) {
+                    let (at, place) = if error.field == "type" { ("/type", field("type")) } else { ("", None) };
+                    self.errors.push(place.unwrap_or(node).error(&format!("{pointer}{at}"), error.problem));
+                }
+                Some(ConditionSpec::Custom { kind, fields })
             }
         }
     }

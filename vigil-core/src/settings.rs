@@ -1,0 +1,138 @@
+//! [`Settings`]: every number of the control loop, with its documented default.
+
+use std::time::Duration;
+
+use crate::policy::Limits;
+use crate::retry::RetryPolicy;
+use crate::target::TargetTags;
+
+/// Every number of the control loop. Change what you must with struct update syntax:
+/// `Settings { staleness: Duration::from_secs(60), ..Settings::default() }`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The tags that may name a sample's target, the first present one wins.
+    pub target_tags: TargetTags,
+    /// How old a sample may be and still count as data.
+    pub staleness: Duration,
+    /// How many actions an episode may have before a person must look.
+    pub actions_per_episode: u32,
+    /// How long an admitted action may wait to be started; also how old the evidence of an Unknown condition may be.
+    pub expires_after: Duration,
+    /// After how long without a known verdict an episode ends.
+    pub unknown_after: Duration,
+    /// How soon a blocked violation is looked at again when no passing of time is known to free it.
+    pub recheck: Duration,
+    /// How many actions this process carries out at a time; 0 for none.
+    pub workers: usize,
+    /// How long a worker holds an action without a heartbeat.
+    pub lease: Duration,
+    /// How often it gives one.
+    pub heartbeat: Duration,
+    /// How much of the lease must be left before anything is sent.
+    pub lease_margin: Duration,
+    /// How long one call of the remediator may take.
+    pub remediation_timeout: Duration,
+    /// How long an attempt may take in all, polling included.
+    pub deadline: Duration,
+    /// The waits between attempts, and how many there may be.
+    pub retry: RetryPolicy,
+    /// How many workers may be lost on one action.
+    pub max_crashes: u32,
+    /// How long an action's effect takes to show in metrics.
+    pub settle: Duration,
+    /// How long after that a proof is waited for.
+    pub verify: Duration,
+    /// How often actions awaiting verification are looked at.
+    pub verify_interval: Duration,
+    /// How often what fell between the steps is picked up.
+    pub reconcile_interval: Duration,
+    /// The sweep over all targets.
+    pub runner: RunnerSettings,
+    /// How long samples are kept.
+    pub metric_retention: Duration,
+    /// How long final actions, ended episodes and the audit are kept.
+    pub history_retention: Duration,
+    /// How many lanes evaluate samples side by side; one target's samples always take the same.
+    pub lanes: usize,
+    /// How many samples may wait in a lane; beyond that targets are judged from their stored snapshot.
+    pub lane_capacity: usize,
+    /// How long work in flight may take after shutdown was asked for.
+    pub grace: Duration,
+}
+
+/// The sweep that judges every target whether or not a sample came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunnerSettings {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// From one sweep to the next.
+    pub interval: Duration,
+    /// How many targets it reads at a time.
+    pub batch_size: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const fn seconds(n: u64) -> Duration {
+            Duration::from_secs(n)
+        }
+        const DAY: u64 = 86_400;
+        Self {
+            target_tags: TargetTags::default(),
+            staleness: seconds(300),
+            actions_per_episode: 3,
+            expires_after: seconds(600),
+            unknown_after: seconds(3600),
+            recheck: seconds(5),
+            workers: 8,
+            lease: seconds(30),
+            heartbeat: seconds(10),
+            lease_margin: seconds(5),
+            remediation_timeout: seconds(30),
+            deadline: seconds(300),
+            retry: RetryPolicy::default(),
+            max_crashes: 3,
+            settle: seconds(15),
+            verify: seconds(60),
+            verify_interval: seconds(1),
+            reconcile_interval: seconds(5),
+            runner: RunnerSettings { enabled: true, interval: seconds(30), batch_size: 100 },
+            metric_retention: seconds(7 * DAY),
+            history_retention: seconds(90 * DAY),
+            lanes: 4,
+            lane_capacity: 1024,
+            grace: seconds(30),
+        }
+    }
+}
+
+impl Settings {
+    /// What bounds the planner.
+    pub fn limits(&self) -> Limits {
+        Limits { actions_per_episode: self.actions_per_episode, expires_after: self.expires_after }
+    }
+
+    /// What is wrong with them, if anything.
+    ///
+    /// # Errors
+    /// One sentence naming the settings that contradict each other.
+    pub fn check(&self) -> Result<(), String> {
+        if self.heartbeat + self.lease_margin >= self.lease {
+            return Err("lease must be longer than heartbeat and lease_margin together".to_owned());
+        }
+        if self.lanes == 0 || self.lane_capacity == 0 || self.runner.batch_size == 0 {
+            return Err("lanes, lane_capacity and runner.batch_size must be at least 1".to_owned());
+        }
+        let zero = [
+            ("staleness", self.staleness),
+            ("heartbeat", self.heartbeat),
+            ("verify_interval", self.verify_interval),
+            ("reconcile_interval", self.reconcile_interval),
+            ("runner.interval", self.runner.interval),
+        ];
+        match zero.iter().find(|(_, value)| value.is_zero()) {
+            Some((name, _)) => Err(format!("{name} must be longer than zero")),
+            None => Ok(()),
+        }
+    }
+}
