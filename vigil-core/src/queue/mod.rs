@@ -11,6 +11,8 @@ use crate::task::Task;
 
 mod memory;
 
+pub use memory::MemoryQueue;
+
 /// Brings tasks to workers. Held as `Arc<dyn Queue>`.
 ///
 /// # Contract

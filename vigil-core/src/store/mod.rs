@@ -20,6 +20,7 @@ mod audit;
 mod memory;
 
 pub use audit::{Actor, AuditEntry, AuditFilter};
+pub use memory::MemoryStore;
 
 /// Keeps the truth. Held as `Arc<dyn Store>`.
 ///
