@@ -45,7 +45,7 @@ impl Timestamp {
     /// From seconds since the Unix epoch, fractions included. `None` if it is not finite or beyond year 9999.
     pub fn from_unix_seconds(seconds: f64) -> Option<Self> {
         let limit = 253_402_300_799.0; // 9999-12-31T23:59:59Z, the last second RFC 3339 can write
-        (seconds.is_finite() && (0.0..=limit).contains(&seconds)).then(|| Self((seconds * 1e6) as i64))
+        (seconds.is_finite() && (0.0..=limit).contains(&seconds)).then_some(Self((seconds * 1e6) as i64))
     }
 
     /// Microseconds since the Unix epoch.

@@ -404,7 +404,7 @@ impl<'a> Reader<'a> {
             return None;
         };
         if let Some(cooldown) = params.get("cooldown_seconds")
-            && !cooldown.as_u64().is_some_and(|seconds| seconds <= 2_592_000)
+            && cooldown.as_u64().is_none_or(|seconds| seconds > 2_592_000)
         {
             let detail = "must be a whole number of seconds from 0 to 2592000";
             self.errors.push(node.error(&format!("{pointer}/cooldown_seconds"), detail));

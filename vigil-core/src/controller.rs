@@ -1,0 +1,314 @@
+//! [`Controller`]: from a violation to an admitted action. The only writer of new actions.
+
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::context::{Context, scopes};
+use crate::episode::{Episode, EpisodeChange, EpisodeIntent, EpisodeState, Resolution};
+use crate::events::Event;
+use crate::metric::{Sample, Snapshot};
+use crate::policy::{Decision, Evaluation, Policy, Reason, Verdict, evaluate, plan, unbroken_since};
+use crate::store::{Actor, Admission, Standing, StoreError};
+use crate::target::Target;
+
+/// Judges one policy on one target over the Store's snapshot, and does what follows: opens, holds or ends the episode,
+/// plans, admits, enqueues. Level-triggered: calling it again is always right.
+#[derive(Debug, Clone)]
+pub(crate) struct Controller {
+    context: Arc<Context>,
+    actor: Actor,
+}
+
+/// What [`Controller::judge`] came to.
+#[derive(Debug)]
+pub(crate) struct Judgement {
+    /// The verdict over the Store's snapshot.
+    pub(crate) verdict: Verdict,
+    /// Asking again before is useless, unless something happens.
+    pub(crate) next_at: Timestamp,
+}
+
+impl Controller {
+    /// How often a judgement starts over because somebody else was faster.
+    const RACES: usize = 5;
+    /// How many stored samples are looked at for a break in `for`.
+    const HISTORY: usize = 10_000;
+
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self { context, actor: Actor::new("controller") }
+    }
+
+    /// Judges and acts.
+    pub(crate) async fn judge(&self, policy: &Arc<Policy>, target: &Target) -> Result<Judgement, StoreError> {
+        let mut policy = policy.clone();
+        let mut races = 0;
+        loop {
+            match self.judge_once(&policy, target).await {
+                Err(StoreError::Conflict(_)) if races < Self::RACES => races += 1,
+                Ok((_, Some(Reason::EpisodeChanged))) if races < Self::RACES => races += 1,
+                Ok((_, Some(Reason::PolicyChanged))) if races < Self::RACES => {
+                    races += 1;
+                    self.context.catalog.refresh().await?;
+                    match self.context.catalog.set().policy(&policy.tenant, &policy.name) {
+                        Some(newer) => policy = newer.clone(),
+                        None => return Ok(Judgement { verdict: Verdict::Unknown, next_at: Timestamp::MAX }),
+                    }
+                }
+                other => return other.map(|(judgement, _)| judgement),
+            }
+        }
+    }
+
+    async fn judge_once(
+        &self,
+        policy: &Arc<Policy>,
+        target: &Target,
+    ) -> Result<(Judgement, Option<Reason>), StoreError> {
+        let context = &self.context;
+        let standing = context.store.standing(&policy.tenant, &policy.name, target).await?;
+        let now = standing.now;
+        let metrics = context.snapshot(&policy.tenant, Some(policy), target, now - context.settings.staleness).await?;
+        let evaluation = evaluate(policy, &metrics);
+        let mut reason = None;
+        let next_at = match evaluation.verdict {
+            Verdict::Met => {
+                let decision = self.violated(policy, target, &metrics, &evaluation, standing).await?;
+                reason = decision.reason().cloned();
+                self.next_at(&decision, now)
+            }
+            Verdict::Unmet => self.unmet(policy, standing).await.map(|()| now)?,
+            Verdict::Unknown => self.unknown(standing).await.map(|()| now)?,
+        };
+        Ok((Judgement { verdict: evaluation.verdict, next_at }, reason))
+    }
+
+    /// The condition is met: the episode, then the plan, then the admission.
+    async fn violated(
+        &self,
+        policy: &Arc<Policy>,
+        target: &Target,
+        metrics: &Snapshot,
+        evaluation: &Evaluation,
+        mut standing: Standing,
+    ) -> Result<Decision, StoreError> {
+        let episode = self.episode(policy, target, evaluation, &standing).await?;
+        standing.episode = Some(episode.clone());
+        let nonce = self.context.random.next_u64();
+        let decision = plan(policy, target, metrics, evaluation, &standing, &self.context.settings.limits(), nonce);
+        match decision {
+            Decision::Act(intent, guards) => match self.context.store.admit((*intent).clone(), &guards).await? {
+                Admission::Admitted(action) | Admission::Replayed(action) => {
+                    self.decided(policy, target, evaluation, "act", None, Some(&action));
+                    self.context.enqueue(&action).await;
+                    self.context.announce(action);
+                    Ok(Decision::Act(intent, guards))
+                }
+                Admission::Blocked(reason) => {
+                    self.decided(policy, target, evaluation, "blocked", Some(&reason), None);
+                    Ok(Decision::Blocked(reason))
+                }
+            },
+            Decision::Suggest => {
+                self.decided(policy, target, evaluation, "suggest", None, None);
+                Ok(Decision::Suggest)
+            }
+            Decision::Blocked(reason) => {
+                self.refuse(&episode, &reason).await?;
+                self.decided(policy, target, evaluation, "blocked", Some(&reason), None);
+                Ok(Decision::Blocked(reason))
+            }
+        }
+    }
+
+    /// The open episode of a met condition, brought up to date.
+    async fn episode(
+        &self,
+        policy: &Policy,
+        target: &Target,
+        evaluation: &Evaluation,
+        standing: &Standing,
+    ) -> Result<Episode, StoreError> {
+        let newest = evaluation.evidence.iter().map(|sample| sample.at).max().unwrap_or(standing.now);
+        let Some(episode) = standing.episode.clone() else {
+            return self.open(policy, target, evaluation, newest).await;
+        };
+        let rewritten = episode.condition != policy.condition_spec;
+        let held = standing.now >= episode.pending_since + policy.hold;
+        if !rewritten && episode.state == EpisodeState::Pending && held {
+            return match self.unbroken(policy, target, &episode).await? {
+                Some(since) if since <= episode.pending_since => self.change(&episode, EpisodeChange::Fire).await,
+                since => self.observe(policy, &episode, &evaluation.evidence, Some(since.unwrap_or(newest))).await,
+            };
+        }
+        if rewritten {
+            self.observe(policy, &episode, &evaluation.evidence, Some(newest)).await
+        } else if episode.unmet_since.is_some()
+            || standing.now.since(episode.known_at) >= self.context.settings.staleness
+        {
+            self.observe(policy, &episode, &evaluation.evidence, None).await
+        } else {
+            Ok(episode)
+        }
+    }
+
+    async fn open(
+        &self,
+        policy: &Policy,
+        target: &Target,
+        evaluation: &Evaluation,
+        since: Timestamp,
+    ) -> Result<Episode, StoreError> {
+        let intent = EpisodeIntent {
+            tenant: policy.tenant.clone(),
+            policy: policy.name.clone(),
+            target: target.clone(),
+            severity: policy.severity,
+            condition: policy.condition_spec.clone(),
+            pending_since: since,
+            firing: policy.hold.is_zero(),
+            evidence: evaluation.evidence.clone(),
+        };
+        let episode = self.context.store.open_episode(intent).await?;
+        self.context.telemetry.violated(policy.name.as_str());
+        self.context.events.send(Event::Episode(Arc::new(episode.clone())));
+        Ok(episode)
+    }
+
+    /// Since when the stored samples show the condition met without a break.
+    async fn unbroken(
+        &self,
+        policy: &Policy,
+        target: &Target,
+        episode: &Episode,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let mut samples: Vec<Sample> = Vec::new();
+        let staleness = self.context.settings.staleness;
+        for scope in scopes(&policy.tenant, Some(policy), target) {
+            let reads = policy.condition.reads();
+            let since = episode.pending_since - staleness;
+            samples.extend(self.context.store.samples(&scope, reads, since, Self::HISTORY).await?);
+        }
+        samples.sort_by_key(|sample| sample.at);
+        Ok(unbroken_since(policy, &samples, episode.pending_since, staleness))
+    }
+
+    /// The condition is unmet: the episode ends, unless an action on it is still to be settled or `keep_firing_for` runs.
+    async fn unmet(&self, policy: &Policy, standing: Standing) -> Result<(), StoreError> {
+        let Some(episode) = standing.episode else { return Ok(()) };
+        let unsettled = standing
+            .last_action
+            .as_ref()
+            .is_some_and(|last| episode.last_action == Some(last.id) && last.phase() != crate::action::Phase::Done);
+        if unsettled {
+            return Ok(());
+        }
+        let over = match episode.unmet_since {
+            _ if policy.keep_firing.is_zero() || episode.state == EpisodeState::Pending => true,
+            Some(since) => standing.now >= since + policy.keep_firing,
+            None => false,
+        };
+        if over {
+            self.resolve(&episode, Resolution::Recovered).await
+        } else if episode.unmet_since.is_none() {
+            self.change(&episode, EpisodeChange::Hold).await.map(drop)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Nothing is known: an episode of which nothing is known for too long ends.
+    async fn unknown(&self, standing: Standing) -> Result<(), StoreError> {
+        match standing.episode {
+            Some(episode) if standing.now.since(episode.known_at) >= self.context.settings.unknown_after => {
+                self.resolve(&episode, Resolution::Expired).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends an episode whose policy is gone, disabled, or no longer matches.
+    pub(crate) async fn abandon(&self, episode: &Episode) -> Result<(), StoreError> {
+        match self.resolve(episode, Resolution::PolicyRemoved).await {
+            Err(StoreError::Conflict(_)) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn resolve(&self, episode: &Episode, resolution: Resolution) -> Result<(), StoreError> {
+        let episode = self.change(episode, EpisodeChange::Resolve { resolution }).await?;
+        tracing::info!(tenant = %episode.tenant, policy = %episode.policy, target = %episode.target, episode_id = %episode.id,
+            reason = resolution.as_str(), "episode resolved");
+        Ok(())
+    }
+
+    async fn observe(
+        &self,
+        policy: &Policy,
+        episode: &Episode,
+        evidence: &[Sample],
+        since: Option<Timestamp>,
+    ) -> Result<Episode, StoreError> {
+        let (evidence, condition) = (evidence.to_vec(), policy.condition_spec.clone());
+        self.change(episode, EpisodeChange::Observe { evidence, condition, since }).await
+    }
+
+    /// Writes a refusal down, unless it stands there already.
+    async fn refuse(&self, episode: &Episode, reason: &Reason) -> Result<(), StoreError> {
+        if episode.refusal.as_ref().is_some_and(|known| known.reason == *reason) {
+            return Ok(());
+        }
+        self.change(episode, EpisodeChange::Refuse { reason: reason.clone() }).await.map(drop)
+    }
+
+    async fn change(&self, episode: &Episode, change: EpisodeChange) -> Result<Episode, StoreError> {
+        let store = &self.context.store;
+        let episode = store.change_episode(&episode.tenant, episode.id, episode.version, change, &self.actor).await?;
+        self.context.events.send(Event::Episode(Arc::new(episode.clone())));
+        Ok(episode)
+    }
+
+    fn next_at(&self, decision: &Decision, now: Timestamp) -> Timestamp {
+        let minutes = self.context.settings.recheck * 12;
+        match decision {
+            Decision::Act(..) => now + self.context.settings.recheck,
+            Decision::Suggest => now + minutes,
+            Decision::Blocked(Reason::StaleEvidence { .. }) => now,
+            Decision::Blocked(Reason::Exhausted { .. } | Reason::NoTarget) => now + minutes,
+            Decision::Blocked(reason) => reason.next_at().unwrap_or(now + self.context.settings.recheck),
+        }
+    }
+
+    fn decided(
+        &self,
+        policy: &Policy,
+        target: &Target,
+        evaluation: &Evaluation,
+        decision: &'static str,
+        reason: Option<&Reason>,
+        action: Option<&crate::action::Action>,
+    ) {
+        let sample = evaluation.evidence.first();
+        tracing::info!(
+            tenant = %policy.tenant,
+            policy = %policy.name,
+            target = %target,
+            metric = sample.map(|s| s.metric.as_str()),
+            value = sample.map(|s| s.value),
+            action = policy.action.as_str(),
+            action_id = action.map(|action| action.id.0),
+            decision,
+            reason = reason.map(Reason::code),
+            why = reason.map(tracing::field::display),
+            "decision"
+        );
+        self.context.telemetry.decided(decision, reason.map_or("none", Reason::code));
+        self.context.events.send(Event::Decided {
+            tenant: policy.tenant.clone(),
+            policy: policy.name.clone(),
+            target: target.clone(),
+            decision,
+            reason: reason.cloned(),
+            action: action.map(|action| action.id),
+        });
+    }
+}

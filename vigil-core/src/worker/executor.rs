@@ -1,0 +1,347 @@
+//! [`Executor`]: carries out one action. Every send is preceded by a committed transition, every outcome recorded before
+//! the queue hears of it, and what is not known is never sent again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::heartbeat::Heartbeat;
+use crate::action::{Action, ActionStatus, Change};
+use crate::context::{Context, chain};
+use crate::policy::Verdict;
+use crate::queue::Claim;
+use crate::remediator::{Outcome, Probe, RemediationRequest, RemediatorError};
+use crate::retry::FailureClass;
+use crate::store::{Actor, StoreError};
+
+/// What the queue is told about a task.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Disposition {
+    /// Nothing is left to do.
+    Done,
+    /// Deliver it again, after this long.
+    Again(Duration),
+    /// It can never be done.
+    Dead(String),
+}
+
+/// How the remediator's word about an attempt is to be taken.
+enum Answer {
+    Outcome(Outcome),
+    NotTaken {
+        class: FailureClass,
+        error: String,
+    },
+    /// Sent, outcome unknown.
+    Unknown {
+        error: String,
+    },
+    /// A newer attempt exists.
+    Stale,
+}
+
+pub(super) struct Executor<'a> {
+    context: Arc<Context>,
+    heartbeat: &'a Heartbeat,
+    shutdown: CancellationToken,
+    actor: Actor,
+}
+
+impl<'a> Executor<'a> {
+    /// How long a task waits whose target is occupied, or whose action another worker has.
+    const BUSY: Duration = Duration::from_secs(1);
+    /// The longest wait between two probes.
+    const PROBE: Duration = Duration::from_secs(5);
+
+    pub(super) fn new(context: Arc<Context>, heartbeat: &'a Heartbeat, shutdown: CancellationToken) -> Self {
+        Self { context, heartbeat, shutdown, actor: Actor::new("worker") }
+    }
+
+    /// Does what the action behind the claim needs now.
+    pub(super) async fn deliver(&self, claim: &Claim) -> Disposition {
+        let delivered = self.try_deliver(claim).await;
+        self.heartbeat.hold(None);
+        delivered.unwrap_or_else(|error| {
+            tracing::error!(action_id = %claim.task.action_id, error = chain(&error), "the action could not be worked on");
+            Disposition::Again(self.backoff(claim.deliveries))
+        })
+    }
+
+    async fn try_deliver(&self, claim: &Claim) -> Result<Disposition, StoreError> {
+        let Some(action) = self.context.store.action(&claim.task.key()).await? else {
+            return Ok(Disposition::Dead(format!("action {} does not exist", claim.task.action_id)));
+        };
+        if !action.managed {
+            return Ok(Disposition::Dead(format!("action {} was recorded by a client, who carries it out", action.id)));
+        }
+        match action.status {
+            ActionStatus::Pending => self.begin(action, claim).await,
+            ActionStatus::Running if action.indeterminate_at.is_some() => Ok(Disposition::Done),
+            ActionStatus::Running => self.take_over(action, claim).await,
+            ActionStatus::Completed | ActionStatus::Failed | ActionStatus::Cancelled => Ok(Disposition::Done),
+        }
+    }
+
+    /// A pending action: is it still wanted? Then occupy the target and send.
+    async fn begin(&self, action: Action, claim: &Claim) -> Result<Disposition, StoreError> {
+        let now = self.context.store.now().await?;
+        if now < action.not_before {
+            return Ok(Disposition::Again(action.not_before.since(now)));
+        }
+        if now >= action.expires_at {
+            let reason = format!("expired: not taken within {} s", self.context.settings.expires_after.as_secs());
+            return self.cancel(&action, reason).await;
+        }
+        if let Some(reason) = self.no_longer_wanted(&action).await? {
+            return self.cancel(&action, reason).await;
+        }
+        let begun = Instant::now();
+        let (lease, deadline) = (self.context.settings.lease, self.context.settings.deadline);
+        match self.transition(&action, Change::Start { lease, deadline }).await {
+            Ok(running) => self.send(running, claim, begun).await,
+            Err(StoreError::Occupied { .. }) => Ok(Disposition::Again(Self::BUSY)),
+            Err(StoreError::Conflict(_)) => Ok(Disposition::Again(Duration::ZERO)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A running action that was delivered again: its worker has it, or was lost.
+    async fn take_over(&self, action: Action, claim: &Claim) -> Result<Disposition, StoreError> {
+        let now = self.context.store.now().await?;
+        if action.is_leased(now) {
+            let until = action.lease_until.map_or(Duration::ZERO, |until| until.since(now));
+            return Ok(Disposition::Again(until.min(self.context.settings.lease) + Self::BUSY));
+        }
+        if action.crashes >= self.context.settings.max_crashes {
+            let error = format!("{} workers were lost on it", action.crashes);
+            self.transition(&action, Change::GiveUp { error: error.clone() }).await?;
+            return Ok(Disposition::Dead(format!("action {}: {error}", action.id)));
+        }
+        match self.transition(&action, Change::TakeOver { lease: self.context.settings.lease }).await {
+            Ok(taken) => self.ask(taken, claim, "its worker was lost".to_owned()).await,
+            Err(StoreError::Conflict(_) | StoreError::Illegal(_)) => Ok(Disposition::Again(Self::BUSY)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends the newest attempt of a running action whose lease is ours.
+    async fn send(&self, action: Action, claim: &Claim, begun: Instant) -> Result<Disposition, StoreError> {
+        let settings = &self.context.settings;
+        if begun.elapsed() + settings.lease_margin > settings.lease {
+            self.context.store.extend_lease(&action.key(), action.version, settings.lease).await?;
+        }
+        let request_id = format!("{:016x}", self.context.random.next_u64());
+        let request = RemediationRequest::of(&action, &claim.task.task_id, request_id);
+        if let Some(seen) = action.evidence_at {
+            self.context.telemetry.loop_latency(self.context.clock.now().since(seen));
+        }
+        tracing::info!(tenant = %action.tenant, action_id = %action.id, policy = action.policy.as_ref().map(super::super::policy::PolicyName::as_str),
+            target = %action.target, action = %action.action, attempt = action.attempt, request_id = request.request_id,
+            "remediation sent");
+        let sent = Instant::now();
+        let answer = match timeout(settings.remediation_timeout, self.context.remediator.remediate(&request)).await {
+            Ok(Ok(outcome)) => Answer::Outcome(outcome),
+            Ok(Err(error)) => Answer::of(&error),
+            Err(_) => {
+                Answer::Unknown { error: format!("no answer within {} s", settings.remediation_timeout.as_secs()) }
+            }
+        };
+        self.context.telemetry.remediation(sent.elapsed());
+        match answer {
+            Answer::Outcome(Outcome::InProgress) => self.ask(action, claim, "it is in progress".to_owned()).await,
+            Answer::Outcome(outcome) => self.record(&action, outcome).await,
+            Answer::NotTaken { class, error } => self.defer(&action, class, error).await,
+            Answer::Unknown { error } => self.ask(action, claim, error).await,
+            Answer::Stale => Ok(Disposition::Again(Self::BUSY)),
+        }
+    }
+
+    /// Asks the remediator what became of the newest attempt, until it knows, or says that it cannot, or the attempt's
+    /// deadline passes.
+    async fn ask(&self, action: Action, claim: &Claim, why: String) -> Result<Disposition, StoreError> {
+        let settings = &self.context.settings;
+        let key = action.idempotency_key();
+        let mut asked = 0;
+        loop {
+            let unclear = match timeout(settings.remediation_timeout, self.context.remediator.probe(&key)).await {
+                Ok(Ok(Probe::Done(Outcome::InProgress) | Probe::InProgress)) => "it is in progress".to_owned(),
+                Ok(Ok(Probe::Done(outcome))) => return self.record(&action, outcome).await,
+                Ok(Ok(Probe::NotDone)) => return self.send_again(action, claim, why).await,
+                Ok(Ok(Probe::Unknown)) => {
+                    return self.indeterminate(&action, format!("{why}; the remediator cannot tell")).await;
+                }
+                Ok(Err(error)) => chain(&error),
+                Err(_) => return self.indeterminate(&action, format!("{why}; the probe was not answered")).await,
+            };
+            let now = self.context.store.now().await?;
+            if action.deadline.is_none_or(|deadline| now >= deadline) {
+                return self.indeterminate(&action, format!("{why}; at the deadline: {unclear}")).await;
+            }
+            asked += 1;
+            let wait = Duration::from_millis(250).saturating_mul(1 << asked.min(5)).min(Self::PROBE);
+            tokio::select! {
+                () = sleep(wait) => {}
+                () = self.shutdown.cancelled() => {
+                    self.transition(&action, Change::HandOver).await?;
+                    return Ok(Disposition::Again(Duration::ZERO));
+                }
+            }
+        }
+    }
+
+    /// The remediator never took the attempt: send the next one, if the action is still wanted.
+    async fn send_again(&self, action: Action, claim: &Claim, error: String) -> Result<Disposition, StoreError> {
+        if let Some(reason) = self.no_longer_wanted(&action).await? {
+            let cancelled = self.transition(&action, Change::Cancel { reason }).await?;
+            self.transition(&cancelled, Change::Release { report: "the remediator never took it".to_owned() }).await?;
+            return Ok(Disposition::Done);
+        }
+        let jitter = self.context.random.jitter();
+        if self.context.settings.retry.decide(action.tries + 1, FailureClass::Taken, jitter).is_none() {
+            return self.finish(&action, Change::Fail { error: format!("{error}, {} times", action.tries + 1) }).await;
+        }
+        let begun = Instant::now();
+        let (lease, deadline) = (self.context.settings.lease, self.context.settings.deadline);
+        match self.transition(&action, Change::SendAgain { lease, deadline, error }).await {
+            Ok(running) => Box::pin(self.send(running, claim, begun)).await,
+            Err(StoreError::Conflict(_)) => Ok(Disposition::Again(Duration::ZERO)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Why a policy's action is no longer wanted, if it is not: its policy or its violation is gone.
+    async fn no_longer_wanted(&self, action: &Action) -> Result<Option<String>, StoreError> {
+        let (Some(name), Some(revision)) = (&action.policy, action.policy_revision) else { return Ok(None) };
+        self.context.catalog.refresh().await?;
+        let set = self.context.catalog.set();
+        let Some(policy) = set.policy(&action.tenant, name).filter(|policy| policy.enabled) else {
+            return Ok(Some(format!("the policy '{name}' is gone or disabled")));
+        };
+        let same = policy.auto_remediate
+            && policy.action == action.action
+            && policy.params == action.params
+            && action.condition.as_ref() == Some(&policy.condition_spec)
+            && policy.target.matches(&action.target);
+        if policy.revision != revision && !same {
+            return Ok(Some(format!("the policy '{name}' was changed")));
+        }
+        let now = self.context.store.now().await?;
+        let since = now - self.context.settings.staleness;
+        let metrics = self.context.snapshot(&action.tenant, Some(policy), &action.target, since).await?;
+        Ok(match policy.evaluate(&metrics) {
+            Verdict::Met => None,
+            Verdict::Unmet => Some("the condition is no longer met".to_owned()),
+            Verdict::Unknown => {
+                let seen = action.evidence_at.unwrap_or(action.started_at);
+                let old = now.since(seen) >= self.context.settings.expires_after;
+                old.then(|| "nothing has been known of the condition for too long".to_owned())
+            }
+        })
+    }
+
+    async fn record(&self, action: &Action, outcome: Outcome) -> Result<Disposition, StoreError> {
+        let settings = &self.context.settings;
+        match outcome {
+            Outcome::Succeeded { details } => {
+                self.finish(action, Change::Complete { details, settle: settings.settle, verify: settings.verify })
+                    .await
+            }
+            Outcome::Rejected { reason } => {
+                self.finish(action, Change::Fail { error: format!("rejected: {reason}") }).await
+            }
+            Outcome::Failed { reason, retryable: false } => self.finish(action, Change::Fail { error: reason }).await,
+            Outcome::Failed { reason, retryable: true } => {
+                match settings.retry.decide(action.tries + 1, FailureClass::Taken, self.context.random.jitter()) {
+                    Some(delay) => {
+                        self.finish(action, Change::Retry { delay, error: reason }).await?;
+                        Ok(Disposition::Again(delay))
+                    }
+                    None => {
+                        let error = format!("{reason} ({} tries)", action.tries + 1);
+                        self.finish(action, Change::Fail { error }).await
+                    }
+                }
+            }
+            Outcome::InProgress => Ok(Disposition::Again(Self::BUSY)),
+        }
+    }
+
+    async fn defer(&self, action: &Action, class: FailureClass, error: String) -> Result<Disposition, StoreError> {
+        let jitter = self.context.random.jitter();
+        let delay = self
+            .context
+            .settings
+            .retry
+            .decide(action.attempt, class, jitter)
+            .unwrap_or(self.context.settings.retry.cap);
+        self.finish(action, Change::Defer { delay, error }).await?;
+        Ok(Disposition::Again(delay))
+    }
+
+    async fn indeterminate(&self, action: &Action, error: String) -> Result<Disposition, StoreError> {
+        let (settle, verify) = (self.context.settings.settle, self.context.settings.verify);
+        self.finish(action, Change::Indeterminate { error, settle, verify }).await
+    }
+
+    async fn cancel(&self, action: &Action, reason: String) -> Result<Disposition, StoreError> {
+        match self.transition(action, Change::Cancel { reason }).await {
+            Ok(_) => Ok(Disposition::Done),
+            Err(StoreError::Conflict(_)) => Ok(Disposition::Again(Duration::ZERO)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Records what became of an attempt. If the row is no longer ours the report is late: it goes to the audit only.
+    async fn finish(&self, action: &Action, change: Change) -> Result<Disposition, StoreError> {
+        let report = format!("late report of attempt {}: {}", action.attempt, change.verb());
+        match self.transition(action, change).await {
+            Ok(_) => Ok(Disposition::Done),
+            Err(StoreError::Conflict(_)) => self.report_late(action, report).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn report_late(&self, action: &Action, report: String) -> Result<Disposition, StoreError> {
+        tracing::warn!(action_id = %action.id, attempt = action.attempt, report, "the action was changed meanwhile");
+        match self.context.store.action(&action.key()).await? {
+            Some(now) if now.status.is_final() && now.occupies && now.attempt == action.attempt => {
+                self.transition(&now, Change::Release { report }).await?;
+                Ok(Disposition::Done)
+            }
+            Some(now) if !now.status.is_final() => Ok(Disposition::Again(Self::BUSY)),
+            _ => Ok(Disposition::Done),
+        }
+    }
+
+    async fn transition(&self, action: &Action, change: Change) -> Result<Action, StoreError> {
+        let (verb, reason) = (change.verb(), change.reason().map(str::to_owned));
+        let after = self.context.store.transition(&action.key(), action.version, change, None, &self.actor).await?;
+        let held = after.lease_until.is_some().then(|| (after.key(), after.version));
+        self.heartbeat.hold(held);
+        tracing::info!(tenant = %after.tenant, action_id = %after.id, policy = after.policy.as_ref().map(super::super::policy::PolicyName::as_str),
+            target = %after.target, action = %after.action, status = %after.status, attempt = after.attempt, change = verb,
+            reason, "action changed");
+        self.context.announce(after.clone());
+        Ok(after)
+    }
+
+    fn backoff(&self, deliveries: u32) -> Duration {
+        let jitter = self.context.random.jitter();
+        self.context.settings.retry.decide(deliveries, FailureClass::NotTaken, jitter).unwrap_or(Self::BUSY)
+    }
+}
+
+impl Answer {
+    fn of(error: &RemediatorError) -> Self {
+        match error {
+            RemediatorError::Unavailable(_) => Self::NotTaken { class: FailureClass::NotTaken, error: chain(error) },
+            RemediatorError::Throttled { retry_after } => {
+                Self::NotTaken { class: FailureClass::Throttled(*retry_after), error: chain(error) }
+            }
+            RemediatorError::Indeterminate(_) => Self::Unknown { error: chain(error) },
+            RemediatorError::Stale => Self::Stale,
+        }
+    }
+}
