@@ -14,6 +14,9 @@ use crate::tenant::TenantId;
 mod dry_run;
 mod router;
 
+pub use dry_run::DryRun;
+pub use router::{RemediatorRouter, Route};
+
 /// Carries actions out. Held as `Arc<dyn Remediator>`.
 ///
 /// # Contract
@@ -149,4 +152,26 @@ pub enum RemediatorError {
     /// A newer attempt was seen: drop the result and read the action again.
     #[error("the remediator has seen a newer attempt")]
     Stale,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn request(key: &str, attempt: u32, target: &str, action: &str) -> RemediationRequest {
+        RemediationRequest {
+            key: IdempotencyKey(key.to_owned()),
+            attempt,
+            tenant: TenantId::default(),
+            action_id: ActionId(1),
+            task_id: "task_1".to_owned(),
+            target: Target::new(target).unwrap(),
+            action: ActionType::parse(action).unwrap(),
+            severity: Severity::Critical,
+            params: Map::new(),
+            policy_name: None,
+            deadline: Timestamp::MAX,
+            request_id: "r1".to_owned(),
+        }
+    }
 }
