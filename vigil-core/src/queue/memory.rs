@@ -1,58 +1,94 @@
-//! [`MemoryQueue`]: the Queue of one process. The Store makes it safe: what it forgets, the reconciler brings again.
+//! [`MemoryQueue`]: the whole Queue in one process's memory.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::{Claim, Queue, QueueError, QueueStats};
 use crate::action::ActionKey;
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::task::Task;
 
-/// A queue in memory, on tokio's clock.
-#[derive(Debug, Default)]
+/// A [`Queue`] in memory. Everything is gone when it is dropped, which the Store makes safe.
+///
+/// Delays and leases run on tokio's time, so that a paused test moves them. A claim that waits costs nothing: it is woken
+/// by the task it waits for.
+#[derive(Debug)]
 pub struct MemoryQueue {
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    arrived: Notify,
+    /// Tells waiting claims that there is a task, or one that becomes due earlier than they know of.
+    changed: Notify,
+}
+
+/// A task that was given up on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// The task.
+    pub task: Task,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Entry>,
-    scheduled: Vec<(Instant, Entry)>,
-    leased: HashMap<String, (Instant, Entry)>,
-    dead: VecDeque<(Task, String)>,
-    tokens: u64,
-    stats: QueueStats,
+    /// By the time they become due; the number keeps equal times apart, and in order.
+    scheduled: BTreeMap<(Instant, u64), Entry>,
+    leased: BTreeMap<u64, Lease>,
+    dead: VecDeque<DeadLetter>,
+    /// How many of the entries above, the dead not counted, deliver an action.
+    delivering: HashMap<ActionKey, usize>,
+    last_number: u64,
+    /// The counters; the depths in it are filled in when they are asked for.
+    totals: QueueStats,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Entry {
     task: Task,
     deliveries: u32,
 }
 
-impl MemoryQueue {
-    /// How many dead letters are kept; beyond that the oldest go.
-    pub const MAX_DEAD: usize = 10_000;
+#[derive(Debug)]
+struct Lease {
+    entry: Entry,
+    until: Instant,
+}
 
-    /// An empty queue.
+impl MemoryQueue {
+    /// How many dead letters are kept; beyond that the oldest goes.
+    pub const MAX_DEAD: usize = 1000;
+
+    /// An empty Queue on the machine's clock.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_clock(Arc::new(SystemClock))
     }
 
-    /// The dead letters with their reasons, oldest first.
-    pub fn dead_letters(&self) -> Vec<(Task, String)> {
+    /// An empty Queue that reads its timestamps (not delays and leases) from `clock`.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, state: Mutex::default(), changed: Notify::new() }
+    }
+
+    /// The tasks that were given up on, oldest first.
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
         self.lock().dead.iter().cloned().collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // The state holds plain values that are moved whole: a panic leaves nothing half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().expect("no call panics while it holds the lock")
+    }
+}
+
+impl Default for MemoryQueue {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -60,107 +96,107 @@ impl MemoryQueue {
 impl Queue for MemoryQueue {
     async fn enqueue(&self, task: Task, delay: Duration) -> Result<(), QueueError> {
         let mut state = self.lock();
-        state.stats.enqueued += 1;
+        state.totals.enqueued += 1;
+        *state.delivering.entry(task.key()).or_default() += 1;
         state.put(Entry { task, deliveries: 0 }, delay);
         drop(state);
-        self.arrived.notify_waiters();
+        self.changed.notify_waiters();
         Ok(())
     }
 
     async fn claim(&self, lease: Duration, wait: Duration, max: usize) -> Result<Vec<Claim>, QueueError> {
-        let deadline = Instant::now() + wait;
+        let give_up = from_now(wait);
         loop {
-            // Registered before looking, so that nothing arrives unseen in between.
-            let arrived = self.arrived.notified();
-            tokio::pin!(arrived);
-            arrived.as_mut().enable();
-            let (claims, next_due) = {
+            // Made before the look, so that nothing can come unnoticed between the look and the wait.
+            let changed = self.changed.notified();
+            let next_due = {
                 let mut state = self.lock();
-                (state.claim(lease, max), state.next_due())
+                let claims = state.claim(lease, max);
+                if !claims.is_empty() || max == 0 {
+                    return Ok(claims);
+                }
+                state.next_due()
             };
-            if !claims.is_empty() || max == 0 {
-                return Ok(claims);
+            if Instant::now() >= give_up {
+                return Ok(Vec::new());
             }
-            let wake = next_due.map_or(deadline, |due| due.min(deadline));
-            let woken = timeout_at(wake, arrived).await.is_ok();
-            if !woken && wake == deadline {
-                return Ok(self.lock().claim(lease, max));
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(next_due.map_or(give_up, |due| due.min(give_up))) => {}
             }
         }
     }
 
     async fn extend(&self, claim: &Claim, lease: Duration) -> Result<(), QueueError> {
         let mut state = self.lock();
-        let (until, _) = state.leased.get_mut(&claim.token).ok_or(QueueError::LeaseLost)?;
-        *until = Instant::now() + lease;
+        let held = number_of(claim).and_then(|number| state.leased.get_mut(&number)).ok_or(QueueError::LeaseLost)?;
+        held.until = from_now(lease);
         Ok(())
     }
 
     async fn ack(&self, claim: &Claim) -> Result<(), QueueError> {
         let mut state = self.lock();
-        state.leased.remove(&claim.token).ok_or(QueueError::LeaseLost)?;
-        state.stats.completed += 1;
-        state.stats.last_processed = Some(SystemClock.now());
+        let entry = state.take(claim)?;
+        state.forget(&entry.task.key());
+        state.totals.completed += 1;
+        state.totals.last_processed = Some(self.clock.now());
         Ok(())
     }
 
     async fn retry(&self, claim: &Claim, delay: Duration) -> Result<(), QueueError> {
         let mut state = self.lock();
-        let (_, entry) = state.leased.remove(&claim.token).ok_or(QueueError::LeaseLost)?;
+        let entry = state.take(claim)?;
         state.put(entry, delay);
         drop(state);
-        self.arrived.notify_waiters();
+        self.changed.notify_waiters();
         Ok(())
     }
 
     async fn dead_letter(&self, claim: &Claim, reason: &str) -> Result<(), QueueError> {
         let mut state = self.lock();
-        let (_, entry) = state.leased.remove(&claim.token).ok_or(QueueError::LeaseLost)?;
-        if state.dead.len() == Self::MAX_DEAD {
+        let Entry { task, .. } = state.take(claim)?;
+        let at = self.clock.now();
+        state.forget(&task.key());
+        state.totals.failed += 1;
+        state.totals.last_processed = Some(at);
+        state.dead.push_back(DeadLetter { task, reason: reason.to_owned(), at });
+        if state.dead.len() > Self::MAX_DEAD {
             state.dead.pop_front();
         }
-        state.dead.push_back((entry.task, reason.to_owned()));
-        state.stats.failed += 1;
-        state.stats.last_processed = Some(SystemClock.now());
         Ok(())
     }
 
     async fn rescue(&self, limit: usize) -> Result<usize, QueueError> {
         let mut state = self.lock();
         let now = Instant::now();
-        let lost = state.leased.iter().filter(|(_, (until, _))| *until <= now).map(|(token, _)| token.clone());
-        let lost: Vec<String> = lost.take(limit).collect();
-        for token in &lost {
-            if let Some((_, entry)) = state.leased.remove(token) {
-                state.ready.push_back(entry);
+        let lost = state.leased.iter().filter(|(_, lease)| lease.until <= now).map(|(number, _)| *number);
+        let lost: Vec<u64> = lost.take(limit).collect();
+        for number in &lost {
+            if let Some(lease) = state.leased.remove(number) {
+                state.ready.push_back(lease.entry);
             }
         }
         drop(state);
         if !lost.is_empty() {
-            self.arrived.notify_waiters();
+            self.changed.notify_waiters();
         }
         Ok(lost.len())
     }
 
     async fn missing(&self, actions: &[ActionKey]) -> Result<Vec<ActionKey>, QueueError> {
         let state = self.lock();
-        let leased = state.leased.values().map(|(_, entry)| entry);
-        let scheduled = state.scheduled.iter().map(|(_, entry)| entry);
-        let known: HashSet<ActionKey> =
-            state.ready.iter().chain(scheduled).chain(leased).map(|e| e.task.key()).collect();
-        Ok(actions.iter().filter(|action| !known.contains(action)).cloned().collect())
+        Ok(actions.iter().filter(|key| !state.delivering.contains_key(key)).cloned().collect())
     }
 
     async fn stats(&self) -> Result<QueueStats, QueueError> {
-        let state = self.lock();
-        let now = Instant::now();
-        let due = state.scheduled.iter().filter(|(at, _)| *at <= now).count() as u64;
+        let mut state = self.lock();
+        state.promote();
         Ok(QueueStats {
-            ready: state.ready.len() as u64 + due,
-            scheduled: state.scheduled.len() as u64 - due,
+            ready: state.ready.len() as u64,
+            scheduled: state.scheduled.len() as u64,
             leased: state.leased.len() as u64,
             dead: state.dead.len() as u64,
-            ..state.stats
+            ..state.totals
         })
     }
 
@@ -170,34 +206,71 @@ impl Queue for MemoryQueue {
 }
 
 impl State {
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
     fn put(&mut self, entry: Entry, delay: Duration) {
         if delay.is_zero() {
             self.ready.push_back(entry);
         } else {
-            self.scheduled.push((Instant::now() + delay, entry));
+            let number = self.next_number();
+            self.scheduled.insert((from_now(delay), number), entry);
+        }
+    }
+
+    /// Moves what has become due behind what waits already.
+    fn promote(&mut self) {
+        let now = Instant::now();
+        while let Some(first) = self.scheduled.first_entry()
+            && first.key().0 <= now
+        {
+            self.ready.push_back(first.remove());
         }
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.scheduled.iter().map(|(at, _)| *at).min()
+        self.scheduled.first_key_value().map(|((due, _), _)| *due)
     }
 
     fn claim(&mut self, lease: Duration, max: usize) -> Vec<Claim> {
-        let now = Instant::now();
-        let mut due: Vec<(Instant, Entry)> = self.scheduled.extract_if(.., |(at, _)| *at <= now).collect();
-        due.sort_by_key(|(at, _)| *at);
-        self.ready.extend(due.into_iter().map(|(_, entry)| entry));
-        let mut claims = Vec::new();
-        while claims.len() < max
-            && let Some(mut entry) = self.ready.pop_front()
-        {
-            self.tokens += 1;
-            self.stats.dequeued += 1;
+        self.promote();
+        let count = max.min(self.ready.len());
+        let mut claims = Vec::with_capacity(count);
+        for _ in 0..count {
+            let Some(mut entry) = self.ready.pop_front() else { break };
             entry.deliveries += 1;
-            let token = self.tokens.to_string();
-            claims.push(Claim { task: entry.task.clone(), token: token.clone(), deliveries: entry.deliveries });
-            self.leased.insert(token, (now + lease, entry));
+            let number = self.next_number();
+            claims.push(Claim { task: entry.task.clone(), token: number.to_string(), deliveries: entry.deliveries });
+            self.leased.insert(number, Lease { entry, until: from_now(lease) });
+            self.totals.dequeued += 1;
         }
         claims
     }
+
+    /// Ends a claim that is still held.
+    fn take(&mut self, claim: &Claim) -> Result<Entry, QueueError> {
+        let lease = number_of(claim).and_then(|number| self.leased.remove(&number));
+        lease.map(|lease| lease.entry).ok_or(QueueError::LeaseLost)
+    }
+
+    fn forget(&mut self, action: &ActionKey) {
+        if let Some(count) = self.delivering.get_mut(action) {
+            *count -= 1;
+            if *count == 0 {
+                self.delivering.remove(action);
+            }
+        }
+    }
+}
+
+fn number_of(claim: &Claim) -> Option<u64> {
+    claim.token.parse().ok()
+}
+
+/// `Instant` overflows where `Duration` does not.
+fn from_now(by: Duration) -> Instant {
+    const LONGEST: Duration = Duration::from_secs(30 * 365 * 86_400);
+    Instant::now() + by.min(LONGEST)
 }

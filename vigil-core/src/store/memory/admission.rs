@@ -1,9 +1,12 @@
-//! Admission: the guards in their order, then action, episode and audit at once.
+//! Admission: the guards, judged under the lock that also writes.
 
-use super::{
-    Action, ActionId, ActionIntent, Admission, AuditEntry, Episode, EpisodeChange, Guard, Reason, State, StoreError,
-    Timestamp, Verification, remember, replay,
-};
+use super::idempotency::Earlier;
+use super::state::State;
+use crate::action::{ActionId, Verification};
+use crate::clock::Timestamp;
+use crate::episode::{Episode, EpisodeChange};
+use crate::policy::Reason;
+use crate::store::{ActionIntent, Admission, AuditEntry, Guard, StoreError};
 
 impl State {
     pub(super) fn admit(
@@ -12,63 +15,71 @@ impl State {
         guards: &[Guard],
         now: Timestamp,
     ) -> Result<Admission, StoreError> {
-        if let Some(action) = replay(&self.admitted, &intent.tenant, intent.idempotency.as_ref(), now)? {
+        if let Earlier::Same(action) = self.admitted.earlier(&intent.tenant, intent.idempotency.as_ref(), now)? {
             return Ok(Admission::Replayed(action));
         }
-        if let Some(reason) = guards.iter().find_map(|guard| self.refuse(&intent, guard, now)) {
-            if let Some(open) = self.episode_of(&intent).filter(|episode| episode.is_open()).cloned() {
-                let change = EpisodeChange::Refuse { reason: reason.clone() };
-                self.change_episode(&intent.tenant, open.id, None, &change, &intent.actor, now)?;
+        let episode = self.episode_of(&intent);
+        // An episode that is no longer what the planner saw cannot be moved on, whatever the guards say.
+        let changed = (intent.episode.is_some() && episode.is_none()).then_some(Reason::EpisodeChanged);
+        let refused = guards.iter().find_map(|guard| self.refusal(guard, &intent, episode.as_ref(), now)).or(changed);
+        if let Some(reason) = refused {
+            if let Some(episode) = episode {
+                self.apply_to_episode(&episode, &EpisodeChange::Refuse { reason: reason.clone() }, &intent.actor, now);
             }
             return Ok(Admission::Blocked(reason));
         }
-        self.last_id += 1;
         let (actor, idempotency) = (intent.actor.clone(), intent.idempotency.clone());
-        let action: Action = intent.into_action(ActionId(self.last_id), now);
-        if let Some(episode) = action.episode.and_then(|id| self.episodes.get(&id)) {
-            let admitted = episode.admitted(action.id, now);
-            self.episodes.insert(admitted.id, admitted);
+        let action = intent.into_action(ActionId(self.next_id()), now);
+        self.audit.add(AuditEntry::admitted(&action, &actor));
+        if let Some(episode) = episode {
+            self.episodes.put(episode.admitted(action.id, now));
         }
-        self.audit.push(AuditEntry::admitted(&action, &actor));
-        self.actions.insert(action.id, action.clone());
-        remember(&mut self.admitted, &action.tenant, idempotency, action.clone(), now);
+        self.actions.put(action.clone());
+        self.admitted.keep(&action.tenant, idempotency, || action.clone(), now);
         Ok(Admission::Admitted(action))
     }
 
-    fn episode_of(&self, intent: &ActionIntent) -> Option<&Episode> {
-        let (id, _) = intent.episode?;
-        self.episodes.get(&id).filter(|episode| episode.tenant == intent.tenant)
+    /// The intent's episode, if it is open and still has the version that the planner saw.
+    fn episode_of(&self, intent: &ActionIntent) -> Option<Episode> {
+        let (id, version) = intent.episode?;
+        let episode = self.episodes.find(&intent.tenant, id)?;
+        (episode.is_open() && episode.version == version).then(|| episode.clone())
     }
 
-    /// Why a guard does not hold, if it does not.
-    fn refuse(&self, intent: &ActionIntent, guard: &Guard, now: Timestamp) -> Option<Reason> {
+    /// Why `guard` does not hold.
+    fn refusal(
+        &self,
+        guard: &Guard,
+        intent: &ActionIntent,
+        episode: Option<&Episode>,
+        now: Timestamp,
+    ) -> Option<Reason> {
+        let tenant = &intent.tenant;
         match guard {
             Guard::Revision { policy, revision } => {
-                let stored = self.policies.get(&(intent.tenant.clone(), policy.clone()));
-                let same = stored.is_some_and(|stored| stored.revision == *revision && stored.is_enabled());
-                (!same).then_some(Reason::PolicyChanged)
+                let stored = self.policies.find(tenant, policy);
+                let holds = stored.is_some_and(|stored| stored.revision == *revision && stored.is_enabled());
+                (!holds).then_some(Reason::PolicyChanged)
             }
-            Guard::Free { target } => self.busy(&intent.tenant, target).map(|action| Reason::Busy { action }),
+            Guard::Free { target } => self.actions.busy(tenant, target).map(|action| Reason::Busy { action }),
             Guard::Cooldown { policy, target, period } => {
-                let until = self.last_action(&intent.tenant, policy, target)?.started_at + *period;
+                let until = self.actions.last(tenant, policy, target)?.started_at + *period;
                 (now < until).then_some(Reason::Cooldown { until })
             }
             Guard::Evidence { policy, target, since } => {
-                let last = self.last_action(&intent.tenant, policy, target)?;
+                let last = self.actions.last(tenant, policy, target)?;
                 if last.verification == Some(Verification::Awaiting) {
                     return Some(Reason::AwaitingVerification { action: last.id });
                 }
-                let ended = last.completed_at?;
-                (ended >= *since).then_some(Reason::StaleEvidence { since: ended })
+                // One that has not ended has certainly not ended before the evidence was taken.
+                let ended = last.completed_at.unwrap_or(now);
+                (last.completed_at.is_none() || ended >= *since).then_some(Reason::StaleEvidence { since: ended })
             }
-            Guard::Attempts { max } => {
-                let (_, version) = intent.episode?;
-                match self.episode_of(intent).filter(|episode| episode.is_open()) {
-                    Some(episode) if episode.actions >= *max => Some(Reason::Exhausted { actions: episode.actions }),
-                    Some(episode) if episode.version == version => None,
-                    _ => Some(Reason::EpisodeChanged),
-                }
-            }
+            Guard::Attempts { max } => match episode {
+                None => Some(Reason::EpisodeChanged),
+                Some(episode) if episode.actions >= *max => Some(Reason::Exhausted { actions: episode.actions }),
+                Some(_) => None,
+            },
         }
     }
 }

@@ -1,55 +1,88 @@
-//! Policies: all writes of a call, or none.
+//! [`PolicyRows`]: the stored policies of all tenants and their generation.
+
+use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Actor, AuditEntry, PolicyName, PolicyWrite, State, StoreError, StoredPolicy, TenantId, Timestamp};
-use crate::store::Expect;
+use crate::clock::Timestamp;
+use crate::policy::PolicyName;
+use crate::store::{Actor, AuditEntry, Expect, PolicyTable, PolicyWrite, StoreError, StoredPolicy};
+use crate::tenant::TenantId;
 
-impl State {
-    pub(super) fn write_policies(
+#[derive(Debug, Default)]
+pub(super) struct PolicyRows {
+    generation: i64,
+    rows: BTreeMap<(TenantId, PolicyName), StoredPolicy>,
+}
+
+impl PolicyRows {
+    pub(super) fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    pub(super) fn table(&self) -> PolicyTable {
+        PolicyTable { generation: self.generation, policies: self.rows.values().cloned().collect() }
+    }
+
+    pub(super) fn find(&self, tenant: &TenantId, name: &PolicyName) -> Option<&StoredPolicy> {
+        self.rows.get(&(tenant.clone(), name.clone()))
+    }
+
+    /// Applies all writes in their order, or none; answers their audit.
+    pub(super) fn write(
         &mut self,
         tenant: &TenantId,
         writes: Vec<PolicyWrite>,
         actor: &Actor,
         now: Timestamp,
-    ) -> Result<i64, StoreError> {
-        let mut policies = self.policies.clone();
-        let mut entries = Vec::new();
-        let generation = self.generation + 1;
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut rows = self.rows.clone(); // thrown away when a write is refused
+        let revision = self.generation + 1;
+        let mut audit = Vec::with_capacity(writes.len());
         for write in writes {
             match write {
                 PolicyWrite::Put { spec, source, enabled_override, expect } => {
-                    let key = (tenant.clone(), spec.name.clone());
-                    expected(&spec.name, policies.get(&key), expect)?;
-                    let detail = json!({"spec": &*spec, "source": source, "revision": generation, "enabled_override": enabled_override});
-                    entries.push(AuditEntry::policy(tenant, &spec.name, "policy.put", detail, actor, now));
-                    let (tenant, spec) = (tenant.clone(), (*spec).clone());
-                    policies.insert(
-                        key,
-                        StoredPolicy { tenant, spec, source, enabled_override, revision: generation, updated_at: now },
-                    );
+                    let name = spec.name.clone();
+                    let key = (tenant.clone(), name.clone());
+                    as_expected(rows.get(&key), expect, &name)?;
+                    let spec = (*spec).clone();
+                    let stored = StoredPolicy {
+                        tenant: tenant.clone(),
+                        spec,
+                        source,
+                        enabled_override,
+                        revision,
+                        updated_at: now,
+                    };
+                    let detail = json!({"spec": stored.spec, "source": stored.source, "revision": revision,
+                        "enabled_override": enabled_override});
+                    audit.push(AuditEntry::policy(tenant, &name, "policy.put", detail, actor, now));
+                    rows.insert(key, stored);
                 }
                 PolicyWrite::Remove { name, expect } => {
                     let key = (tenant.clone(), name.clone());
-                    expected(&name, policies.get(&key), expect)?;
-                    policies.remove(&key).ok_or_else(|| StoreError::NotFound(format!("the policy '{name}'")))?;
-                    entries.push(AuditEntry::policy(tenant, &name, "policy.removed", json!({}), actor, now));
+                    let known = rows.get(&key).ok_or_else(|| StoreError::NotFound(format!("policy '{name}'")))?;
+                    as_expected(Some(known), expect, &name)?;
+                    let detail = json!({"source": known.source, "revision": known.revision});
+                    audit.push(AuditEntry::policy(tenant, &name, "policy.removed", detail, actor, now));
+                    rows.remove(&key);
                 }
             }
         }
-        self.policies = policies;
-        self.audit.extend(entries);
-        self.generation = generation;
-        Ok(generation)
+        (self.rows, self.generation) = (rows, revision);
+        Ok(audit)
     }
 }
 
-fn expected(name: &PolicyName, known: Option<&StoredPolicy>, expect: Expect) -> Result<(), StoreError> {
+fn as_expected(known: Option<&StoredPolicy>, expect: Expect, name: &PolicyName) -> Result<(), StoreError> {
     match (expect, known) {
-        (Expect::Absent, Some(_)) => Err(StoreError::Duplicate(format!("the policy '{name}'"))),
-        (Expect::Revision(_), None) => Err(StoreError::NotFound(format!("the policy '{name}'"))),
+        (Expect::Absent, Some(_)) => Err(StoreError::Duplicate(format!("policy '{name}'"))),
+        (Expect::Revision(_), None) => Err(StoreError::NotFound(format!("policy '{name}'"))),
         (Expect::Revision(revision), Some(known)) if known.revision != revision => {
-            Err(StoreError::Conflict(format!("the policy '{name}'")))
+            Err(StoreError::Conflict(format!("policy '{name}'")))
         }
         _ => Ok(()),
     }

@@ -1,0 +1,156 @@
+//! [`ActionTable`]: the actions, with the indexes that every question about them needs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
+
+use crate::action::{Action, ActionId, ActionKey, ActionStatus, Verification};
+use crate::clock::Timestamp;
+use crate::policy::PolicyName;
+use crate::store::{ActionFilter, Due, VERIFY_LEASE};
+use crate::target::Target;
+use crate::tenant::TenantId;
+
+#[derive(Debug, Default)]
+pub(super) struct ActionTable {
+    rows: BTreeMap<ActionId, Action>,
+    by_age: HashMap<TenantId, BTreeSet<(Timestamp, ActionId)>>,
+    /// Managed actions that something has still to be done about.
+    unfinished: BTreeSet<ActionId>,
+    /// Managed actions that are pending, running or occupying.
+    busy: HashMap<(TenantId, Target), BTreeSet<ActionId>>,
+    /// The newest managed action of a policy on a target.
+    last: HashMap<(TenantId, PolicyName, Target), (Timestamp, ActionId)>,
+    /// Until when an action handed out for verification is hidden.
+    hidden: HashMap<ActionId, Timestamp>,
+}
+
+impl ActionTable {
+    pub(super) fn find(&self, key: &ActionKey) -> Option<&Action> {
+        self.rows.get(&key.id).filter(|action| action.tenant == key.tenant)
+    }
+
+    /// Inserts or replaces a row.
+    pub(super) fn put(&mut self, action: Action) {
+        let (id, age) = (action.id, (action.started_at, action.id));
+        self.by_age.entry(action.tenant.clone()).or_default().insert(age);
+        if action.managed {
+            let place = (action.tenant.clone(), action.target.clone());
+            if is_busy(&action) {
+                self.busy.entry(place).or_default().insert(id);
+            } else {
+                self.leave(&place, id);
+            }
+            if let Some(policy) = &action.policy {
+                let last = self.last.entry((action.tenant.clone(), policy.clone(), action.target.clone()));
+                let last = last.or_insert(age);
+                *last = age.max(*last);
+            }
+            if is_busy(&action) || action.verification == Some(Verification::Awaiting) {
+                self.unfinished.insert(id);
+            } else {
+                self.unfinished.remove(&id);
+                self.hidden.remove(&id);
+            }
+        }
+        self.rows.insert(id, action);
+    }
+
+    fn leave(&mut self, place: &(TenantId, Target), id: ActionId) {
+        if let Some(busy) = self.busy.get_mut(place) {
+            busy.remove(&id);
+            if busy.is_empty() {
+                self.busy.remove(place);
+            }
+        }
+    }
+
+    /// The action in flight on a target.
+    pub(super) fn occupant(&self, tenant: &TenantId, target: &Target) -> Option<ActionId> {
+        self.busy_on(tenant, target).find(|action| action.occupies).map(|action| action.id)
+    }
+
+    /// A managed action that is pending, running or occupying on a target; the one in flight before all others.
+    pub(super) fn busy(&self, tenant: &TenantId, target: &Target) -> Option<ActionId> {
+        self.occupant(tenant, target).or_else(|| self.busy_on(tenant, target).next().map(|action| action.id))
+    }
+
+    fn busy_on(&self, tenant: &TenantId, target: &Target) -> impl Iterator<Item = &Action> {
+        let ids = self.busy.get(&(tenant.clone(), target.clone()));
+        ids.into_iter().flatten().filter_map(|id| self.rows.get(id))
+    }
+
+    /// The newest managed action of a policy on a target.
+    pub(super) fn last(&self, tenant: &TenantId, policy: &PolicyName, target: &Target) -> Option<&Action> {
+        let (_, id) = self.last.get(&(tenant.clone(), policy.clone(), target.clone()))?;
+        self.rows.get(id)
+    }
+
+    pub(super) fn list(&self, tenant: &TenantId, filter: &ActionFilter) -> Vec<Action> {
+        let Some(ages) = self.by_age.get(tenant) else { return Vec::new() };
+        let older = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
+        ages.range((Bound::Unbounded, older))
+            .rev()
+            .filter_map(|(_, id)| self.rows.get(id))
+            .filter(|action| filter.status.is_none_or(|status| action.status == status))
+            .filter(|action| filter.target.as_ref().is_none_or(|target| action.target == *target))
+            .take(filter.limit)
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn due(&mut self, kind: Due, after: ActionId, limit: usize, now: Timestamp) -> Vec<Action> {
+        let unfinished = self.unfinished.range((Bound::Excluded(after), Bound::Unbounded));
+        let due: Vec<Action> = unfinished
+            .filter_map(|id| self.rows.get(id))
+            .filter(|action| is_due(action, kind, now))
+            .filter(|action| kind != Due::Verification || self.hidden.get(&action.id).is_none_or(|until| *until <= now))
+            .take(limit)
+            .cloned()
+            .collect();
+        if kind == Due::Verification {
+            self.hidden.extend(due.iter().map(|action| (action.id, now + VERIFY_LEASE)));
+        }
+        due
+    }
+
+    /// Removes up to `limit` finished actions that ended before `history`.
+    pub(super) fn prune(&mut self, history: Timestamp, limit: usize) -> usize {
+        let old = |action: &&Action| action.completed_at.is_some_and(|at| at < history);
+        let finished = self.rows.values().filter(old).filter(|action| !self.unfinished.contains(&action.id));
+        let gone: Vec<ActionId> = finished.take(limit).map(|action| action.id).collect();
+        for id in &gone {
+            let Some(action) = self.rows.remove(id) else { continue };
+            if let Some(ages) = self.by_age.get_mut(&action.tenant) {
+                ages.remove(&(action.started_at, action.id));
+            }
+            if let Some(policy) = action.policy {
+                let key = (action.tenant, policy, action.target);
+                if self.last.get(&key).is_some_and(|(_, last)| last == id) {
+                    self.last.remove(&key);
+                }
+            }
+        }
+        gone.len()
+    }
+}
+
+fn is_busy(action: &Action) -> bool {
+    !action.status.is_final() || action.occupies
+}
+
+fn is_due(action: &Action, kind: Due, now: Timestamp) -> bool {
+    let passed = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+    match kind {
+        Due::Delivery => match action.status {
+            ActionStatus::Pending => action.not_before <= now,
+            ActionStatus::Running => action.indeterminate_at.is_none() && !action.is_leased(now),
+            _ => false,
+        },
+        Due::Verification if action.verification == Some(Verification::Awaiting) => passed(action.verify_after),
+        Due::Verification => {
+            let indeterminate = action.status == ActionStatus::Running && action.indeterminate_at.is_some();
+            indeterminate && action.condition.is_none() && passed(action.deadline)
+        }
+        Due::Occupation => action.status.is_final() && action.occupies && passed(action.deadline),
+    }
+}

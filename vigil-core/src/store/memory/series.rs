@@ -1,0 +1,83 @@
+//! [`SeriesTable`]: the samples of every series, in order of their time.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::ops::Bound;
+
+use super::MemoryStore;
+use crate::clock::Timestamp;
+use crate::metric::{Metric, MetricName, Sample, Tags};
+use crate::store::Scope;
+
+#[derive(Debug, Default)]
+pub(super) struct SeriesTable(BTreeMap<Scope, HashMap<(MetricName, Tags), Series>>);
+
+/// The samples of one series; the last is the newest.
+type Series = VecDeque<Stored>;
+
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    value: f64,
+    at: Timestamp,
+    received_at: Timestamp,
+}
+
+impl SeriesTable {
+    pub(super) fn record(&mut self, metric: Metric) {
+        let scope = Scope { tenant: metric.tenant, target: metric.target };
+        let series = self.0.entry(scope).or_default().entry((metric.name, metric.series)).or_default();
+        // Behind its equals: of two samples of one time, the later recorded one is the newest.
+        let place = series.partition_point(|stored| stored.at <= metric.at);
+        series.insert(place, Stored { value: metric.value, at: metric.at, received_at: metric.received_at });
+        if series.len() > MemoryStore::SAMPLES_PER_SERIES {
+            series.pop_front();
+        }
+    }
+
+    pub(super) fn snapshot(&self, scope: &Scope, since: Timestamp) -> Vec<Sample> {
+        let newest = |((name, tags), series): (&(MetricName, Tags), &Series)| {
+            series.back().filter(|stored| stored.at >= since).map(|stored| stored.sample(name, tags))
+        };
+        self.0.get(scope).into_iter().flatten().filter_map(newest).collect()
+    }
+
+    pub(super) fn samples(&self, scope: &Scope, metrics: &[MetricName], since: Timestamp, limit: usize) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        for ((name, tags), series) in self.0.get(scope).into_iter().flatten() {
+            if metrics.contains(name) {
+                let from = series.partition_point(|stored| stored.at < since);
+                samples.extend(series.range(from..).take(limit).map(|stored| stored.sample(name, tags)));
+            }
+        }
+        samples.sort_by_key(|sample| sample.at);
+        samples.truncate(limit);
+        samples
+    }
+
+    pub(super) fn scopes(&self, after: Option<&Scope>, limit: usize) -> Vec<Scope> {
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.0.range((behind, Bound::Unbounded)).map(|(scope, _)| scope.clone()).take(limit).collect()
+    }
+
+    /// Removes up to `limit` samples received before `before`, and what is empty then.
+    pub(super) fn prune(&mut self, before: Timestamp, limit: usize) -> usize {
+        let mut gone = 0;
+        for scope in self.0.values_mut() {
+            for series in scope.values_mut() {
+                series.retain(|stored| {
+                    let keep = gone == limit || stored.received_at >= before;
+                    gone += usize::from(!keep);
+                    keep
+                });
+            }
+            scope.retain(|_, series| !series.is_empty());
+        }
+        self.0.retain(|_, scope| !scope.is_empty());
+        gone
+    }
+}
+
+impl Stored {
+    fn sample(&self, metric: &MetricName, tags: &Tags) -> Sample {
+        Sample { metric: metric.clone(), tags: tags.clone(), value: self.value, at: self.at }
+    }
+}
