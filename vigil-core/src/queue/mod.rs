@@ -11,7 +11,7 @@ use crate::task::Task;
 
 mod memory;
 
-pub use memory::MemoryQueue;
+pub use memory::{DeadLetter, MemoryQueue};
 
 /// Brings tasks to workers. Held as `Arc<dyn Queue>`.
 ///
