@@ -24,6 +24,8 @@ pub mod target;
 pub mod task;
 pub mod telemetry;
 pub mod tenant;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod verifier;
 mod vigil;
 mod worker;
