@@ -1,1 +1,19 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+mod actions;
+mod admission;
+mod audit;
+mod episodes;
+mod error;
+mod metrics;
+mod migrate;
+mod options;
+mod policies;
+mod retention;
+mod row;
+mod store;
+mod writer;
+
+pub use error::OpenError;
+pub use options::SqliteOptions;
+pub use store::SqliteStore;

@@ -1,0 +1,84 @@
+//! The audit: entries are inserted in their change's transaction and numbered later, without gaps.
+
+use sqlx::{Row, SqliteConnection};
+use vigil_core::policy::PolicyName;
+use vigil_core::store::{AuditEntry, AuditFilter};
+use vigil_core::target::Target;
+use vigil_core::tenant::TenantId;
+
+use crate::error::Error;
+use crate::row::{self, to_json};
+
+pub(crate) async fn insert(connection: &mut SqliteConnection, entry: &AuditEntry) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO audit (tenant, at, kind, actor, action, episode, policy, target, reason, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(entry.tenant.as_str())
+    .bind(entry.at.as_micros())
+    .bind(entry.kind.as_str())
+    .bind(entry.actor.as_str())
+    .bind(entry.action.map(|action| action.0))
+    .bind(entry.episode.map(|episode| episode.0))
+    .bind(entry.policy.as_ref().map(PolicyName::as_str))
+    .bind(entry.target.as_ref().map(Target::as_str))
+    .bind(entry.reason.as_deref())
+    .bind(to_json(&entry.detail)?)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn sequence(connection: &mut SqliteConnection, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+    let rows =
+        sqlx::query(UNSEQUENCED).bind(i64::try_from(limit).unwrap_or(i64::MAX)).fetch_all(&mut *connection).await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    let last: i64 = sqlx::query("UPDATE counters SET value = value + ? WHERE name = 'audit_seq' RETURNING value")
+        .bind(count)
+        .fetch_one(&mut *connection)
+        .await?
+        .try_get(0)?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for (row, seq) in rows.iter().zip(last - count + 1..) {
+        sqlx::query("UPDATE audit SET seq = ? WHERE id = ?")
+            .bind(seq)
+            .bind(row.try_get::<i64, _>("id")?)
+            .execute(&mut *connection)
+            .await?;
+        entries.push(AuditEntry { seq: Some(seq), ..row::audit_entry(row)? });
+    }
+    Ok(entries)
+}
+
+pub(crate) const UNSEQUENCED: &str = "SELECT * FROM audit WHERE seq IS NULL ORDER BY id LIMIT ?";
+
+pub(crate) async fn list(
+    connection: &mut SqliteConnection,
+    tenant: &TenantId,
+    filter: &AuditFilter,
+) -> Result<Vec<AuditEntry>, Error> {
+    let mut query = sqlx::query(list_statement(filter)).bind(tenant.as_str());
+    if let Some(action) = filter.action {
+        query = query.bind(action.0);
+    }
+    if let Some(episode) = filter.episode {
+        query = query.bind(episode.0);
+    }
+    let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+    let rows = query.bind(filter.after).bind(limit).fetch_all(connection).await?;
+    rows.iter().map(row::audit_entry).collect()
+}
+
+/// One statement per combination of filters, so that each uses its index.
+pub(crate) fn list_statement(filter: &AuditFilter) -> &'static str {
+    match (filter.action.is_some(), filter.episode.is_some()) {
+        (false, false) => "SELECT * FROM audit WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?",
+        (true, false) => "SELECT * FROM audit WHERE tenant = ? AND action = ? AND seq > ? ORDER BY seq LIMIT ?",
+        (false, true) => "SELECT * FROM audit WHERE tenant = ? AND episode = ? AND seq > ? ORDER BY seq LIMIT ?",
+        (true, true) => {
+            "SELECT * FROM audit WHERE tenant = ? AND action = ? AND episode = ? AND seq > ? ORDER BY seq LIMIT ?"
+        }
+    }
+}

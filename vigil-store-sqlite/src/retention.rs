@@ -1,0 +1,47 @@
+//! Retention: what is old goes, a bounded number of rows at a time.
+
+use sqlx::SqliteConnection;
+use vigil_core::clock::Timestamp;
+
+use crate::error::Error;
+
+/// How many rows of one table go in one call.
+const BATCH: i64 = 5000;
+
+pub(crate) async fn prune(
+    connection: &mut SqliteConnection,
+    metrics: Timestamp,
+    history: Timestamp,
+    now: Timestamp,
+) -> Result<u64, Error> {
+    let keys = now - vigil_core::store::IDEMPOTENCY_KEPT;
+    let statements: [(&'static str, Timestamp); 6] = [
+        ("DELETE FROM metrics WHERE id IN (SELECT id FROM metrics WHERE created_at < ? LIMIT ?)", metrics),
+        (
+            "DELETE FROM series_latest WHERE (tenant, target, name, series) IN \
+             (SELECT tenant, target, name, series FROM series_latest WHERE at < ? LIMIT ?)",
+            metrics,
+        ),
+        (
+            "DELETE FROM actions WHERE id IN (SELECT id FROM actions WHERE completed_at < ? AND occupies = 0 \
+             AND verification IS NOT 'awaiting' LIMIT ?)",
+            history,
+        ),
+        (
+            "DELETE FROM episodes WHERE id IN (SELECT id FROM episodes WHERE state = 'resolved' AND resolved_at < ? LIMIT ?)",
+            history,
+        ),
+        ("DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ? AND seq IS NOT NULL LIMIT ?)", history),
+        (
+            "DELETE FROM idempotency WHERE (tenant, kind, key) IN \
+             (SELECT tenant, kind, key FROM idempotency WHERE at < ? LIMIT ?)",
+            keys,
+        ),
+    ];
+    let mut removed = 0;
+    for (statement, before) in statements {
+        let done = sqlx::query(statement).bind(before.as_micros()).bind(BATCH).execute(&mut *connection).await?;
+        removed += done.rows_affected();
+    }
+    Ok(removed)
+}

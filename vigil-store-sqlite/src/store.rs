@@ -1,0 +1,280 @@
+//! [`SqliteStore`]: the Store in one SQLite file.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+use vigil_core::action::{Action, ActionId, ActionKey, Change};
+use vigil_core::clock::{Clock, Timestamp};
+use vigil_core::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Resolution};
+use vigil_core::metric::{MetricName, Sample};
+use vigil_core::policy::PolicyName;
+use vigil_core::store::{
+    ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Due, EpisodeFilter, Guard, MetricBatch,
+    PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
+};
+use vigil_core::target::Target;
+use vigil_core::tenant::TenantId;
+
+use crate::error::Error;
+use crate::writer::Writer;
+use crate::{OpenError, SqliteOptions, actions, admission, audit, episodes, metrics, migrate, policies, retention};
+
+/// The Store in one SQLite file: write-ahead log, `synchronous=FULL`, one writer with group commit, several readers.
+///
+/// One process at a time has the file; a second one is refused by [`SqliteStore::open`]. Dropping it commits what was
+/// accepted; [`SqliteStore::close`] also waits for that.
+#[derive(Debug)]
+pub struct SqliteStore {
+    clock: Arc<dyn Clock>,
+    writer: Writer,
+    /// `None` in memory: there the writer's connection is the only one that sees the data.
+    readers: Option<SqlitePool>,
+}
+
+impl SqliteStore {
+    /// Opens the database, creating and migrating it if need be. Leases of a former process are void from then on.
+    ///
+    /// # Errors
+    /// [`OpenError`], one sentence for whoever starts the program.
+    pub async fn open(options: SqliteOptions) -> Result<Self, OpenError> {
+        let path = options.path.clone().unwrap_or_else(|| PathBuf::from(":memory:"));
+        let lock = options.path.as_deref().map(take_lock).transpose()?;
+        let connect = match &options.path {
+            Some(path) => SqliteConnectOptions::new().filename(path).create_if_missing(true),
+            None => SqliteConnectOptions::new().in_memory(true),
+        };
+        let connect = connect
+            .busy_timeout(Duration::from_secs(5))
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .statement_cache_capacity(256);
+        let mut connection = connect.connect().await.map_err(|error| refused(&path, error))?;
+        migrate::migrate(&mut connection, &path).await?;
+        void_leases(&mut connection, options.clock.now()).await.map_err(|error| refused(&path, error))?;
+        let readers = options.path.as_ref().map(|_| {
+            SqlitePoolOptions::new()
+                .max_connections(options.readers.max(1))
+                .acquire_timeout(Duration::from_secs(5))
+                .connect_lazy_with(connect.clone().read_only(true).create_if_missing(false))
+        });
+        let writer = Writer::start(connection, options.waiting_room.max(1), lock);
+        Ok(Self { clock: options.clock, writer, readers })
+    }
+
+    /// Commits what was accepted and closes the file.
+    pub async fn close(self) {
+        if let Some(readers) = self.readers {
+            readers.close().await;
+        }
+        self.writer.close().await;
+    }
+
+    /// Runs work that only reads.
+    async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        match &self.readers {
+            Some(readers) => {
+                let mut connection = readers.acquire().await.map_err(Error::from)?;
+                Ok(work(&mut connection).await?)
+            }
+            None => self.writer.run(work).await,
+        }
+    }
+}
+
+/// Takes the file's lock for as long as the answer lives. The operating system gives it back if the process dies.
+fn take_lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options().create(true).truncate(false).write(true).open(name);
+    let file = file.map_err(|error| OpenError::NotWritable(path.to_owned(), error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(std::fs::TryLockError::Error(error)) => Err(OpenError::Other(path.to_owned(), error.into())),
+    }
+}
+
+fn refused(path: &Path, error: sqlx::Error) -> OpenError {
+    let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i32>().ok());
+    match code.map(|code| code & 0xff) {
+        // SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_PERM
+        Some(8 | 14 | 3) => OpenError::NotWritable(path.to_owned(), std::io::Error::other(error)),
+        // SQLITE_CORRUPT, SQLITE_NOTADB
+        Some(11 | 26) => OpenError::Corrupt(path.to_owned(), error),
+        _ => OpenError::Other(path.to_owned(), error.into()),
+    }
+}
+
+/// The file is ours alone: whoever held a lease is gone.
+async fn void_leases(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE actions SET lease_until = ?1, verify_hidden = 0 WHERE lease_until > ?1 OR verify_hidden > 0")
+        .bind(now.as_micros())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.now())
+    }
+
+    async fn record_metrics(&self, batch: MetricBatch) -> Result<Recorded, StoreError> {
+        self.writer.record(batch).await
+    }
+
+    async fn snapshot(&self, scope: &Scope, since: Timestamp) -> Result<Vec<Sample>, StoreError> {
+        let scope = scope.clone();
+        self.read(move |c| Box::pin(async move { metrics::snapshot(c, &scope, since).await })).await
+    }
+
+    async fn samples(
+        &self,
+        scope: &Scope,
+        names: &[MetricName],
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Sample>, StoreError> {
+        let (scope, names) = (scope.clone(), names.to_vec());
+        self.read(move |c| Box::pin(async move { metrics::samples(c, &scope, &names, since, limit).await })).await
+    }
+
+    async fn scopes(&self, after: Option<&Scope>, limit: usize) -> Result<Vec<Scope>, StoreError> {
+        let after = after.cloned();
+        self.read(move |c| Box::pin(async move { metrics::scopes(c, after.as_ref(), limit).await })).await
+    }
+
+    async fn admit(&self, intent: ActionIntent, guards: &[Guard]) -> Result<Admission, StoreError> {
+        let (guards, now) = (guards.to_vec(), self.clock.now());
+        self.writer.run(move |c| Box::pin(async move { admission::admit(c, intent, &guards, now).await })).await
+    }
+
+    async fn transition(
+        &self,
+        action: &ActionKey,
+        version: i64,
+        change: Change,
+        resolve: Option<Resolution>,
+        actor: &Actor,
+    ) -> Result<Action, StoreError> {
+        let (key, actor, now) = (action.clone(), actor.clone(), self.clock.now());
+        self.writer
+            .run(move |c| {
+                Box::pin(async move { actions::transition(c, &key, version, &change, resolve, &actor, now).await })
+            })
+            .await
+    }
+
+    async fn extend_lease(&self, action: &ActionKey, version: i64, by: Duration) -> Result<(), StoreError> {
+        let (key, now) = (action.clone(), self.clock.now());
+        self.writer
+            .run(move |c| Box::pin(async move { actions::extend_lease(c, &key, version, now + by, now).await }))
+            .await
+    }
+
+    async fn action(&self, action: &ActionKey) -> Result<Option<Action>, StoreError> {
+        let key = action.clone();
+        self.read(move |c| Box::pin(async move { actions::find(c, &key).await })).await
+    }
+
+    async fn actions(&self, tenant: &TenantId, filter: &ActionFilter) -> Result<Vec<Action>, StoreError> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.read(move |c| Box::pin(async move { actions::list(c, &tenant, &filter).await })).await
+    }
+
+    async fn standing(&self, tenant: &TenantId, policy: &PolicyName, target: &Target) -> Result<Standing, StoreError> {
+        let (tenant, policy, target, now) = (tenant.clone(), policy.clone(), target.clone(), self.clock.now());
+        self.read(move |c| Box::pin(async move { actions::standing(c, &tenant, &policy, &target, now).await })).await
+    }
+
+    async fn open_episode(&self, intent: EpisodeIntent) -> Result<Episode, StoreError> {
+        let now = self.clock.now();
+        self.writer.run(move |c| Box::pin(async move { episodes::open(c, intent, now).await })).await
+    }
+
+    async fn change_episode(
+        &self,
+        tenant: &TenantId,
+        episode: EpisodeId,
+        version: i64,
+        change: EpisodeChange,
+        actor: &Actor,
+    ) -> Result<Episode, StoreError> {
+        let (tenant, actor, now) = (tenant.clone(), actor.clone(), self.clock.now());
+        self.writer
+            .run(move |c| {
+                Box::pin(async move { episodes::change(c, &tenant, episode, version, &change, &actor, now).await })
+            })
+            .await
+    }
+
+    async fn episodes(&self, tenant: &TenantId, filter: &EpisodeFilter) -> Result<Vec<Episode>, StoreError> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.read(move |c| Box::pin(async move { episodes::list(c, &tenant, &filter).await })).await
+    }
+
+    async fn open_episodes(&self, after: EpisodeId, limit: usize) -> Result<Vec<Episode>, StoreError> {
+        self.read(move |c| Box::pin(async move { episodes::all_open(c, after, limit).await })).await
+    }
+
+    async fn due(&self, kind: Due, after: ActionId, limit: usize) -> Result<Vec<Action>, StoreError> {
+        let now = self.clock.now();
+        match kind {
+            // Handing out for verification hides the action from others: that is a write.
+            Due::Verification => {
+                self.writer.run(move |c| Box::pin(async move { actions::due(c, kind, after, limit, now).await })).await
+            }
+            Due::Delivery | Due::Occupation => {
+                self.read(move |c| Box::pin(async move { actions::due(c, kind, after, limit, now).await })).await
+            }
+        }
+    }
+
+    async fn policies(&self) -> Result<PolicyTable, StoreError> {
+        self.read(move |c| Box::pin(async move { policies::table(c).await })).await
+    }
+
+    async fn policy_generation(&self) -> Result<i64, StoreError> {
+        self.read(move |c| Box::pin(async move { policies::generation(c).await })).await
+    }
+
+    async fn write_policies(
+        &self,
+        tenant: &TenantId,
+        writes: Vec<PolicyWrite>,
+        actor: &Actor,
+    ) -> Result<i64, StoreError> {
+        let (tenant, actor, now) = (tenant.clone(), actor.clone(), self.clock.now());
+        self.writer.run(move |c| Box::pin(async move { policies::write(c, &tenant, writes, &actor, now).await })).await
+    }
+
+    async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.writer.run(move |c| Box::pin(async move { audit::sequence(c, limit).await })).await
+    }
+
+    async fn audit(&self, tenant: &TenantId, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.read(move |c| Box::pin(async move { audit::list(c, &tenant, &filter).await })).await
+    }
+
+    async fn prune(&self, metrics: Timestamp, history: Timestamp) -> Result<u64, StoreError> {
+        let now = self.clock.now();
+        self.writer.run(move |c| Box::pin(async move { retention::prune(c, metrics, history, now).await })).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.writer.run(move |c| Box::pin(async move { policies::generation(c).await })).await.map(drop)
+    }
+}

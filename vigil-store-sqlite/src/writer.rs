@@ -1,0 +1,220 @@
+//! [`Writer`]: the one connection that writes, and the task that owns it. Two lanes: control before metrics. Whatever waits
+//! when the writer is free shares one transaction; there is no flush timer.
+
+use futures_util::future::BoxFuture;
+use sqlx::SqliteConnection;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use vigil_core::store::{MetricBatch, Recorded, StoreError};
+
+use crate::error::Error;
+use crate::metrics;
+
+/// A piece of work on the connection.
+pub(crate) type Work<T> = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Error>> + Send>;
+
+/// Hands work to the task that owns the writing connection.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    control: mpsc::Sender<Box<dyn Job>>,
+    metrics: mpsc::Sender<MetricJob>,
+    task: JoinHandle<()>,
+}
+
+/// How many control jobs may share one transaction.
+const CONTROL_BATCH: usize = 64;
+/// How many samples may share one transaction, unless one request brings more.
+const METRIC_BATCH: usize = 8192;
+
+impl Writer {
+    /// Starts the task. It ends when the writer is dropped, after it has committed what it accepted; `guard` is dropped then.
+    #[allow(clippy::disallowed_methods)] // the batching task belongs to the Store and ends with it
+    pub(crate) fn start(connection: SqliteConnection, waiting_room: usize, guard: impl Send + 'static) -> Self {
+        let (control, control_jobs) = mpsc::channel(waiting_room);
+        let (metrics, metric_jobs) = mpsc::channel(waiting_room);
+        let task = tokio::spawn(async move {
+            write(connection, control_jobs, metric_jobs).await;
+            drop(guard);
+        });
+        Self { control, metrics, task }
+    }
+
+    /// Runs work in a transaction and answers after its commit. A caller that goes away does not stop it.
+    pub(crate) async fn run<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = ControlJob { work: Some(Box::new(work)), outcome: None, reply };
+        self.control.try_send(Box::new(job)).map_err(|error| full(&error))?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Commits samples together with those of everybody else who waits.
+    pub(crate) async fn record(&self, batch: MetricBatch) -> Result<Recorded, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.metrics.try_send(MetricJob { batch, reply }).map_err(|error| full(&error))?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Commits what was accepted and closes the connection.
+    pub(crate) async fn close(self) {
+        drop((self.control, self.metrics));
+        // A writer that panicked has closed its connection too.
+        let _ = self.task.await;
+    }
+}
+
+fn full<T>(error: &mpsc::error::TrySendError<T>) -> StoreError {
+    match error {
+        mpsc::error::TrySendError::Full(_) => StoreError::Unavailable("too many requests wait for the writer".into()),
+        mpsc::error::TrySendError::Closed(_) => gone(),
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Unavailable("the writer has ended".into())
+}
+
+async fn write(
+    mut connection: SqliteConnection,
+    mut control: mpsc::Receiver<Box<dyn Job>>,
+    mut metrics: mpsc::Receiver<MetricJob>,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            Some(first) = control.recv() => {
+                let mut jobs = vec![first];
+                while jobs.len() < CONTROL_BATCH && let Ok(job) = control.try_recv() {
+                    jobs.push(job);
+                }
+                run_control(&mut connection, jobs).await;
+            }
+            Some(first) = metrics.recv() => {
+                let mut rows = first.batch.metrics.len();
+                let mut jobs = vec![first];
+                while rows < METRIC_BATCH && let Ok(job) = metrics.try_recv() {
+                    rows += job.batch.metrics.len();
+                    jobs.push(job);
+                }
+                run_metrics(&mut connection, jobs).await;
+            }
+            else => return,
+        }
+    }
+}
+
+/// All jobs in one transaction, each behind a savepoint of its own; answered after the commit.
+async fn run_control(connection: &mut SqliteConnection, mut jobs: Vec<Box<dyn Job>>) {
+    let committed = async {
+        execute(connection, "BEGIN IMMEDIATE").await?;
+        for job in &mut jobs {
+            execute(connection, "SAVEPOINT job").await?;
+            if !job.run(connection).await {
+                execute(connection, "ROLLBACK TO job").await?;
+            }
+            execute(connection, "RELEASE job").await?;
+        }
+        execute(connection, "COMMIT").await
+    };
+    let committed = committed.await;
+    if committed.is_err() {
+        roll_back(connection).await;
+    }
+    let failure = committed.err().map(|error| error.to_string());
+    for job in jobs {
+        job.answer(failure.as_deref());
+    }
+}
+
+/// All requests in one transaction. If their data breaks it, each in a transaction of its own, so that none suffers for
+/// another.
+async fn run_metrics(connection: &mut SqliteConnection, jobs: Vec<MetricJob>) {
+    let batches: Vec<&MetricBatch> = jobs.iter().map(|job| &job.batch).collect();
+    match record(connection, &batches).await {
+        Ok(recorded) => {
+            for (job, recorded) in jobs.into_iter().zip(recorded) {
+                let _ = job.reply.send(recorded);
+            }
+        }
+        Err(_) => {
+            for job in jobs {
+                let answer = match record(connection, &[&job.batch]).await {
+                    Ok(mut recorded) => recorded.pop().unwrap_or_else(|| Err(gone())),
+                    Err(error) => Err(error.into()),
+                };
+                let _ = job.reply.send(answer);
+            }
+        }
+    }
+}
+
+async fn record(
+    connection: &mut SqliteConnection,
+    batches: &[&MetricBatch],
+) -> Result<Vec<Result<Recorded, StoreError>>, Error> {
+    let recorded = async {
+        execute(connection, "BEGIN IMMEDIATE").await?;
+        let recorded = metrics::record(connection, batches).await?;
+        execute(connection, "COMMIT").await?;
+        Ok(recorded)
+    };
+    let recorded = recorded.await;
+    if recorded.is_err() {
+        roll_back(connection).await;
+    }
+    recorded
+}
+
+async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), Error> {
+    sqlx::query(statement).execute(connection).await?;
+    Ok(())
+}
+
+/// After a failure that may or may not have ended the transaction already.
+async fn roll_back(connection: &mut SqliteConnection) {
+    let _ = execute(connection, "ROLLBACK").await;
+}
+
+struct MetricJob {
+    batch: MetricBatch,
+    reply: oneshot::Sender<Result<Recorded, StoreError>>,
+}
+
+/// A control job without its type.
+trait Job: Send {
+    /// Does the work; false if it failed and must be undone.
+    fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, bool>;
+    /// Answers the caller, who may be gone; `failure` if the commit failed.
+    fn answer(self: Box<Self>, failure: Option<&str>);
+}
+
+struct ControlJob<T> {
+    work: Option<Work<T>>,
+    outcome: Option<Result<T, Error>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T: Send> Job for ControlJob<T> {
+    fn run<'a>(&'a mut self, connection: &'a mut SqliteConnection) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            let Some(work) = self.work.take() else { return false };
+            let outcome = work(connection).await;
+            let done = outcome.is_ok();
+            self.outcome = Some(outcome);
+            done
+        })
+    }
+
+    fn answer(self: Box<Self>, failure: Option<&str>) {
+        let unavailable = |why: &str| StoreError::Unavailable(why.to_owned().into());
+        let answer = match (self.outcome, failure) {
+            (Some(Err(error)), _) => Err(error.into()),
+            (Some(Ok(value)), None) => Ok(value),
+            (_, failure) => Err(unavailable(failure.unwrap_or("the transaction was not run"))),
+        };
+        let _ = self.reply.send(answer);
+    }
+}
