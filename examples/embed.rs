@@ -45,7 +45,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut events = vigil.events().subscribe();
     let measure = async |entries: f64| {
         let (tenant, tags, now) = (TenantId::default(), Tags::new([("service", "cache")])?, SystemClock.now());
-        let metric = Metric::new(tenant.clone(), MetricName::new("entries")?, entries, tags, None, now, vigil.target_tags())?;
+        let metric =
+            Metric::new(tenant.clone(), MetricName::new("entries")?, entries, tags, None, now, vigil.target_tags())?;
         vigil.ingest(MetricBatch { tenant, metrics: vec![metric], idempotency: None }).await?;
         Ok::<_, Box<dyn std::error::Error>>(())
     };

@@ -211,7 +211,7 @@ async fn update(connection: &mut SqliteConnection, action: &Action, version: i64
     .bind(action.not_before.as_micros())
     .bind(micros(action.deadline))
     .bind(micros(action.indeterminate_at))
-    .bind(action.verification.map(|verification| verification.as_str()))
+    .bind(action.verification.map(vigil_core::action::Verification::as_str))
     .bind(micros(action.verify_after))
     .bind(micros(action.verify_by))
     .bind(action.error.as_deref())

@@ -114,7 +114,7 @@ async fn insert(connection: &mut SqliteConnection, action: &Action) -> Result<Ac
     .bind(action.tenant.as_str())
     .bind(action.severity.as_str())
     .bind(to_json(&action.params)?)
-    .bind(action.policy.as_ref().map(|policy| policy.as_str()))
+    .bind(action.policy.as_ref().map(vigil_core::policy::PolicyName::as_str))
     .bind(action.policy_revision)
     .bind(action.episode.map(|episode| episode.0))
     .bind(action.condition.as_ref().map(to_json).transpose()?)

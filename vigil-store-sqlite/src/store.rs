@@ -106,7 +106,8 @@ fn take_lock(path: &Path) -> Result<File, OpenError> {
 }
 
 fn refused(path: &Path, error: sqlx::Error) -> OpenError {
-    let code = error.as_database_error().and_then(|error| error.code()).and_then(|code| code.parse::<i32>().ok());
+    let code =
+        error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<i32>().ok());
     match code.map(|code| code & 0xff) {
         // SQLITE_READONLY, SQLITE_CANTOPEN, SQLITE_PERM
         Some(8 | 14 | 3) => OpenError::NotWritable(path.to_owned(), std::io::Error::other(error)),
