@@ -17,6 +17,7 @@ mod faulty_queue;
 mod faulty_store;
 mod random;
 mod scripted_remediator;
+pub mod store_conformance;
 
 pub use build::{
     MetricBuilder, PolicyBuilder, batch, episode_intent, intent, metric, policy, policy_name, target, task, tenant,
