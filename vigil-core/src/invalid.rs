@@ -28,3 +28,8 @@ pub(crate) fn name_of(field: &str, text: &str) -> Result<std::sync::Arc<str>, In
     }
     Ok(text.into())
 }
+
+/// The JSON pointer to a key of what `base` points to.
+pub(crate) fn pointer_to(base: &str, key: &str) -> String {
+    format!("{base}/{}", key.replace('~', "~0").replace('/', "~1"))
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::invalid::{InvalidValue, name_of};
+use crate::invalid::{InvalidValue, name_of, pointer_to};
 use crate::target::{Target, TargetTags};
 use crate::tenant::TenantId;
 
@@ -83,7 +83,7 @@ impl Tags {
             }
             if value.chars().count() > 1024 || value.chars().any(char::is_control) {
                 let problem = "must be at most 1024 characters, none of them a control character";
-                return Err(InvalidValue::new(format!("tags/{key}"), problem));
+                return Err(InvalidValue::new(pointer_to("tags", key), problem));
             }
         }
         Ok(Self(Arc::new(pairs)))
@@ -219,9 +219,10 @@ impl Snapshot {
         let mut snapshot = Self::empty(Timestamp::MIN);
         for (name, value) in values {
             if !value.is_finite() {
-                return Err(InvalidValue::new(format!("metrics/{name}"), "must be a finite number"));
+                return Err(InvalidValue::new(pointer_to("metrics", name), "must be a finite number"));
             }
-            let metric = MetricName::new(name).map_err(|e| InvalidValue::new(format!("metrics/{name}"), e.problem))?;
+            let metric =
+                MetricName::new(name).map_err(|e| InvalidValue::new(pointer_to("metrics", name), e.problem))?;
             snapshot.put(Sample { metric, tags: Tags::default(), value, at });
         }
         Ok(snapshot)

@@ -1,14 +1,15 @@
 //! Conditions: what is wrong. The [`Condition`] seam, the built-in ones, and the registry of custom ones.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value, json};
 
-use super::Node;
-use super::spec::condition_of;
+use super::error::sentence;
+use super::reader::condition_of;
+use super::{ConditionRegistry, Node};
 use crate::invalid::InvalidValue;
 use crate::metric::{MetricName, Snapshot};
 
@@ -57,7 +58,8 @@ impl Verdict {
 /// When a policy is violated. Implement it for conditions of your own and register them under their `type`.
 ///
 /// # Contract
-/// A function of the snapshot: no I/O, no clock, no memory. One that panics is Unknown, and is counted as an error.
+/// A function of the snapshot: no I/O, no clock, no memory. One that panics makes its policy Unknown, also when it is
+/// one of several conditions, and is counted as an error.
 ///
 /// # Time
 /// The snapshot shows fresh samples only: what is not there is Unknown.
@@ -68,7 +70,8 @@ pub trait Condition: fmt::Debug + Send + Sync + 'static {
     /// The verdict over the newest fresh samples of one target.
     fn evaluate(&self, metrics: &Snapshot) -> Verdict;
 
-    /// The metrics it looks at: only a sample of one of them makes it be judged.
+    /// The metrics it looks at, at least one: only a sample of one of them makes it be judged. Asked once, when the
+    /// policy is compiled.
     fn reads(&self) -> &[MetricName];
 }
 
@@ -209,21 +212,13 @@ impl ConditionSpec {
     /// How many conditions one policy may have.
     pub const MAX_CONDITIONS: usize = 256;
 
-    /// Compiles it.
+    /// Compiles it. What this takes can also be written as JSON and read again.
     ///
     /// # Errors
-    /// [`InvalidValue`] for a custom condition that is not registered or that its factory refuses.
+    /// [`InvalidValue`] whose field is the JSON pointer, from this condition, to what is wrong: a custom condition that is
+    /// not registered or that its factory refuses, or a limit of a condition that was made in code.
     pub fn compile(&self, registry: &ConditionRegistry) -> Result<Arc<dyn Condition>, InvalidValue> {
-        let threshold = |metric: &MetricName, side, threshold| {
-            Threshold::new(metric.as_str(), side, threshold).map(|c| Arc::new(c) as Arc<dyn Condition>)
-        };
-        match self {
-            Self::Exceeds { metric, threshold: limit } => threshold(metric, Side::Above, *limit),
-            Self::Below { metric, threshold: limit } => threshold(metric, Side::Below, *limit),
-            Self::All(conditions) => compound(Verdict::and, conditions, registry),
-            Self::Any(conditions) => compound(Verdict::or, conditions, registry),
-            Self::Custom { kind, fields } => registry.compile(kind, fields),
-        }
+        Compiler { registry, conditions: 0 }.compile(self, 1)
     }
 
     /// The documented JSON.
@@ -238,23 +233,59 @@ impl ConditionSpec {
             Self::All(conditions) => json!({"type": "all", "conditions": conditions}),
             Self::Any(conditions) => json!({"type": "any", "conditions": conditions}),
             Self::Custom { kind, fields } => {
-                let mut all = Map::from_iter([("type".to_owned(), Value::from(kind.as_str()))]);
-                all.extend(fields.clone());
+                let mut all = fields.clone();
+                all.insert("type".to_owned(), Value::from(kind.as_str()));
                 Value::Object(all)
             }
         }
     }
 }
 
-fn compound(
-    join: fn(Verdict, Verdict) -> Verdict,
-    conditions: &[ConditionSpec],
-    registry: &ConditionRegistry,
-) -> Result<Arc<dyn Condition>, InvalidValue> {
-    let compiled: Vec<_> = conditions.iter().map(|condition| condition.compile(registry)).collect::<Result<_, _>>()?;
-    let compound = Compound::new(join, compiled)
-        .ok_or_else(|| InvalidValue::new("conditions", "must have at least one condition"))?;
-    Ok(Arc::new(compound))
+struct Compiler<'a> {
+    registry: &'a ConditionRegistry,
+    conditions: usize,
+}
+
+impl Compiler<'_> {
+    fn compile(&mut self, spec: &ConditionSpec, depth: usize) -> Result<Arc<dyn Condition>, InvalidValue> {
+        let refused = |problem: String| Err(InvalidValue::new("", problem));
+        self.conditions += 1;
+        if self.conditions > ConditionSpec::MAX_CONDITIONS {
+            return refused(format!("must have at most {} conditions", ConditionSpec::MAX_CONDITIONS));
+        }
+        if depth > ConditionSpec::MAX_DEPTH {
+            return refused(format!("must be nested at most {} deep", ConditionSpec::MAX_DEPTH));
+        }
+        match spec {
+            ConditionSpec::Exceeds { metric, threshold } => Self::threshold(metric, Side::Above, *threshold),
+            ConditionSpec::Below { metric, threshold } => Self::threshold(metric, Side::Below, *threshold),
+            ConditionSpec::All(conditions) => self.compound(Verdict::and, conditions, depth),
+            ConditionSpec::Any(conditions) => self.compound(Verdict::or, conditions, depth),
+            ConditionSpec::Custom { kind, fields } => self.registry.compile(kind, fields),
+        }
+    }
+
+    fn threshold(metric: &MetricName, side: Side, threshold: f64) -> Result<Arc<dyn Condition>, InvalidValue> {
+        let condition = Threshold::new(metric.as_str(), side, threshold)
+            .map_err(|e| InvalidValue::new(format!("/{}", e.field), e.problem))?;
+        Ok(Arc::new(condition))
+    }
+
+    fn compound(
+        &mut self,
+        join: fn(Verdict, Verdict) -> Verdict,
+        conditions: &[ConditionSpec],
+        depth: usize,
+    ) -> Result<Arc<dyn Condition>, InvalidValue> {
+        let mut compiled = Vec::with_capacity(conditions.len());
+        for (index, condition) in conditions.iter().enumerate() {
+            let inner = |e: InvalidValue| InvalidValue::new(format!("/conditions/{index}{}", e.field), e.problem);
+            compiled.push(self.compile(condition, depth + 1).map_err(inner)?);
+        }
+        let compound = Compound::new(join, compiled)
+            .ok_or_else(|| InvalidValue::new("/conditions", "must have at least one condition"))?;
+        Ok(Arc::new(compound))
+    }
 }
 
 impl Serialize for ConditionSpec {
@@ -266,39 +297,6 @@ impl Serialize for ConditionSpec {
 impl<'de> Deserialize<'de> for ConditionSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let node = Node::deserialize(deserializer)?;
-        condition_of(&node).map_err(|errors| de::Error::custom(errors.first().map_or("invalid", |e| e.detail.as_str())))
-    }
-}
-
-/// Makes a condition of the fields written beside its `type`; the error is a sentence for the policy's author.
-pub type ConditionFactory = Arc<dyn Fn(&Map<String, Value>) -> Result<Arc<dyn Condition>, String> + Send + Sync>;
-
-/// The custom conditions of a program, by `type`.
-#[derive(Clone, Default)]
-pub struct ConditionRegistry(BTreeMap<String, ConditionFactory>);
-
-impl ConditionRegistry {
-    /// Registers a condition; a later one of the same type replaces it. The built-in types cannot be replaced.
-    pub fn register<F>(&mut self, kind: &str, factory: F)
-    where
-        F: Fn(&Map<String, Value>) -> Result<Arc<dyn Condition>, String> + Send + Sync + 'static,
-    {
-        self.0.insert(kind.to_owned(), Arc::new(factory));
-    }
-
-    /// Makes the condition of a type; an error's field is `type` when no such type is registered, empty otherwise.
-    pub(super) fn compile(&self, kind: &str, fields: &Map<String, Value>) -> Result<Arc<dyn Condition>, InvalidValue> {
-        let factory = self.0.get(kind).ok_or_else(|| {
-            let custom = self.0.keys().map(|kind| format!(", {kind}")).collect::<String>();
-            let problem = format!("'{kind}' is not one of metric_exceeds, metric_below, all, any{custom}");
-            InvalidValue::new("type", problem)
-        })?;
-        factory(fields).map_err(|problem| InvalidValue::new("", problem))
-    }
-}
-
-impl fmt::Debug for ConditionRegistry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        condition_of(&node).map_err(|errors| de::Error::custom(sentence(&errors)))
     }
 }

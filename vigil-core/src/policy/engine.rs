@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::registry::said;
 use super::{Policy, PolicySet, Verdict};
 use crate::clock::Timestamp;
 use crate::metric::{Metric, MetricName, Sample, Snapshot};
@@ -51,12 +52,7 @@ pub fn evaluate(policy: &Policy, metrics: &Snapshot) -> Evaluation {
     }));
     match judged {
         Ok((verdict, evidence)) => Evaluation { verdict, evidence, panic: None },
-        Err(payload) => {
-            let said =
-                payload.downcast_ref::<&str>().map(ToString::to_string).or_else(|| payload.downcast_ref().cloned());
-            let panic = Some(said.unwrap_or_else(|| "it panicked".to_owned()));
-            Evaluation { verdict: Verdict::Unknown, evidence: Vec::new(), panic }
-        }
+        Err(payload) => Evaluation { verdict: Verdict::Unknown, evidence: Vec::new(), panic: Some(said(payload)) },
     }
 }
 

@@ -16,23 +16,26 @@ use crate::tenant::TenantId;
 
 mod condition;
 mod engine;
+mod error;
 mod gate;
 mod index;
 mod node;
 mod plan;
+mod reader;
+mod registry;
+mod seconds;
 mod set;
 mod spec;
 
-pub use condition::{
-    Condition, ConditionFactory, ConditionRegistry, ConditionSpec, Verdict, all_conditions, any_condition,
-    metric_below, metric_exceeds,
-};
+pub use condition::{Condition, ConditionSpec, Verdict, all_conditions, any_condition, metric_below, metric_exceeds};
 pub use engine::{Evaluated, Evaluation, Shard, Trigger, evaluate, unbroken_since};
+pub use error::PolicyError;
 pub use gate::{Decision, Gate, Reason};
 pub use node::{FieldError, Node};
 pub use plan::{Limits, plan};
+pub use registry::{ConditionFactory, ConditionRegistry};
 pub use set::PolicySet;
-pub use spec::{PolicyError, PolicySpec};
+pub use spec::PolicySpec;
 
 /// The name of a policy: 1 to 255 printable characters without `/`, and none of the words that are routes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -119,30 +122,38 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Compiles a policy.
+    /// Compiles a policy. What this takes can also be stored and read again.
     ///
     /// # Errors
-    /// [`PolicyError::Invalid`] if the pattern does not compile or a custom condition is refused by the registry.
+    /// [`PolicyError::Invalid`] if the pattern does not compile, a custom condition is refused by the registry, or a spec
+    /// that was made in code breaks a limit.
     pub fn compile(
         tenant: TenantId,
         spec: &PolicySpec,
         revision: i64,
         registry: &ConditionRegistry,
     ) -> Result<Self, PolicyError> {
-        let invalid = |pointer: &str, detail: String| PolicyError::invalid(pointer, detail);
+        let invalid =
+            |base: &'static str| move |e: InvalidValue| PolicyError::invalid(&format!("{base}{}", e.field), e.problem);
+        let target = TargetPattern::new(&spec.target).map_err(invalid("/"))?;
+        let condition = spec.condition.compile(registry).map_err(invalid("/condition"))?;
+        let cooldown = PolicySpec::cooldown_in(&spec.params).map_err(invalid("/params/"))?;
+        for (field, duration) in [("for", spec.hold), ("keep_firing_for", spec.keep_firing)] {
+            seconds::check(field, duration).map_err(invalid("/"))?;
+        }
         Ok(Self {
             tenant,
             name: spec.name.clone(),
             description: spec.description.clone(),
             severity: spec.severity,
-            target: TargetPattern::new(&spec.target).map_err(|e| invalid("/target", e.problem))?,
+            target,
             enabled: spec.enabled,
             auto_remediate: spec.auto_remediate,
-            condition: spec.condition.compile(registry).map_err(|e| invalid("/condition", e.problem))?,
+            condition,
             condition_spec: spec.condition.clone(),
             action: spec.action,
             params: spec.params.clone(),
-            cooldown: spec.cooldown(),
+            cooldown,
             hold: spec.hold,
             keep_firing: spec.keep_firing,
             revision,

@@ -1,5 +1,6 @@
 //! [`Node`]: a YAML or JSON document with the place of every value, so that an error can point at it.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -20,6 +21,8 @@ pub struct Node {
 pub enum Content {
     /// Null, a boolean, a number or a string.
     Scalar(Value),
+    /// A number that JSON has no word for: NaN or an infinity.
+    NotFinite,
     /// A list.
     List(Vec<Node>),
     /// A map in the order it is written.
@@ -42,15 +45,50 @@ impl fmt::Display for FieldError {
         if let Some((line, column)) = self.place {
             write!(f, "line {line} column {column}: ")?;
         }
-        write!(f, "{} {}", self.pointer.trim_start_matches('/').replace('/', "."), self.detail)
+        if self.pointer.is_empty() {
+            return write!(f, "the document {}", self.detail);
+        }
+        let path: Vec<_> =
+            self.pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect();
+        write!(f, "{} {}", path.join("."), self.detail)
     }
 }
 
 impl Node {
-    /// The value without its places.
+    /// Reads a YAML document, or a JSON one, which is YAML too. Its size, its depth and what its aliases may stand for
+    /// are bounded.
+    ///
+    /// # Errors
+    /// The parser's, with the place.
+    pub(super) fn of_yaml(text: &str) -> Result<Self, serde_saphyr::Error> {
+        let options = serde_saphyr::options! {
+            // Room for tens of thousands of policies, and none for aliases of aliases. The parser recurses, and takes some
+            // 40 KB of stack a level in a debug build; the deepest condition needs 34 levels.
+            budget: serde_saphyr::budget! {
+                max_events: 8_000_000,
+                max_nodes: 4_000_000,
+                max_aliases: 10_000,
+                max_depth: 40,
+            },
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 100_000 },
+            // An infinity is refused where it stands, with its field, not by the parser.
+            non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
+            with_snippet: false,
+        };
+        serde_saphyr::from_str_with_options(text, options)
+    }
+
+    /// The value of a map's key.
+    pub fn field(&self, name: &str) -> Option<&Self> {
+        let Content::Map(pairs) = &self.content else { return None };
+        pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The value without its places; null for a number that is not finite.
     pub fn to_json(&self) -> Value {
         match &self.content {
             Content::Scalar(value) => value.clone(),
+            Content::NotFinite => Value::Null,
             Content::List(items) => Value::Array(items.iter().map(Self::to_json).collect()),
             Content::Map(pairs) => {
                 Value::Object(pairs.iter().map(|(k, v)| (k.clone(), v.to_json())).collect::<Map<_, _>>())
@@ -109,9 +147,16 @@ impl<'de> Visitor<'de> for ContentVisitor {
         Ok(Content::Scalar(value.into()))
     }
 
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<Content, E> {
-        let number = Number::from_f64(value).ok_or_else(|| E::custom("a number must be finite"))?;
-        Ok(Content::Scalar(Value::Number(number)))
+    fn visit_i128<E: de::Error>(self, value: i128) -> Result<Content, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_u128<E: de::Error>(self, value: u128) -> Result<Content, E> {
+        self.visit_f64(value as f64)
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Content, E> {
+        Ok(Number::from_f64(value).map_or(Content::NotFinite, |number| Content::Scalar(Value::Number(number))))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Content, E> {
@@ -140,8 +185,9 @@ impl<'de> Visitor<'de> for ContentVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Content, A::Error> {
         let mut pairs: Vec<(String, Node)> = Vec::new();
+        let mut known = HashSet::new();
         while let Some((key, value)) = map.next_entry::<String, Node>()? {
-            if pairs.iter().any(|(known, _)| *known == key) {
+            if !known.insert(key.clone()) {
                 return Err(de::Error::custom(format!("the key '{key}' stands here twice")));
             }
             pairs.push((key, value));
