@@ -1,6 +1,8 @@
 //! For tests, here and in programs that bring their own [`Store`](crate::store::Store), [`Queue`](crate::queue::Queue) or
 //! [`Remediator`](crate::remediator::Remediator). Behind the feature `testing`.
 //!
+//! - [`store_conformance!`](crate::store_conformance!) and [`queue_conformance!`](crate::queue_conformance!) hold a backend
+//!   to every sentence of its contract; see the modules [`store_conformance`] and [`queue_conformance`].
 //! - [`ManualClock`] and [`SeededRandom`] make time and chance repeatable.
 //! - [`FaultyStore`] and [`FaultyQueue`] fail, hang or crash at the call of your choice, before or after its effect.
 //! - [`ScriptedRemediator`] answers as told, remembers as a compliant remediator must, and keeps the books.
@@ -15,6 +17,7 @@ mod eventually;
 mod faults;
 mod faulty_queue;
 mod faulty_store;
+pub mod queue_conformance;
 mod random;
 mod scripted_remediator;
 pub mod store_conformance;

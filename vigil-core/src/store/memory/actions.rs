@@ -18,8 +18,8 @@ pub(super) struct ActionTable {
     unfinished: BTreeSet<ActionId>,
     /// Managed actions that are pending, running or occupying.
     busy: HashMap<(TenantId, Target), BTreeSet<ActionId>>,
-    /// The newest managed action of a policy on a target.
-    last: HashMap<(TenantId, PolicyName, Target), (Timestamp, ActionId)>,
+    /// The managed actions of a policy on a target, the newest last.
+    by_policy: HashMap<(TenantId, PolicyName, Target), BTreeSet<(Timestamp, ActionId)>>,
     /// Until when an action handed out for verification is hidden.
     hidden: HashMap<ActionId, Timestamp>,
 }
@@ -41,9 +41,8 @@ impl ActionTable {
                 self.leave(&place, id);
             }
             if let Some(policy) = &action.policy {
-                let last = self.last.entry((action.tenant.clone(), policy.clone(), action.target.clone()));
-                let last = last.or_insert(age);
-                *last = age.max(*last);
+                let key = (action.tenant.clone(), policy.clone(), action.target.clone());
+                self.by_policy.entry(key).or_default().insert(age);
             }
             if is_busy(&action) || action.verification == Some(Verification::Awaiting) {
                 self.unfinished.insert(id);
@@ -81,7 +80,7 @@ impl ActionTable {
 
     /// The newest managed action of a policy on a target.
     pub(super) fn last(&self, tenant: &TenantId, policy: &PolicyName, target: &Target) -> Option<&Action> {
-        let (_, id) = self.last.get(&(tenant.clone(), policy.clone(), target.clone()))?;
+        let (_, id) = self.by_policy.get(&(tenant.clone(), policy.clone(), target.clone()))?.last()?;
         self.rows.get(id)
     }
 
@@ -120,13 +119,17 @@ impl ActionTable {
         let gone: Vec<ActionId> = finished.take(limit).map(|action| action.id).collect();
         for id in &gone {
             let Some(action) = self.rows.remove(id) else { continue };
+            let age = (action.started_at, action.id);
             if let Some(ages) = self.by_age.get_mut(&action.tenant) {
-                ages.remove(&(action.started_at, action.id));
+                ages.remove(&age);
             }
             if let Some(policy) = action.policy {
                 let key = (action.tenant, policy, action.target);
-                if self.last.get(&key).is_some_and(|(_, last)| last == id) {
-                    self.last.remove(&key);
+                if let Some(ages) = self.by_policy.get_mut(&key) {
+                    ages.remove(&age);
+                    if ages.is_empty() {
+                        self.by_policy.remove(&key);
+                    }
                 }
             }
         }

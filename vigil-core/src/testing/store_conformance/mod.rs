@@ -1,4 +1,4 @@
-//! The suite that every [`Store`](crate::store::Store) passes: a named test for each sentence of the contract.
+//! The suite that every [`Store`] passes: a named test for each sentence of the contract.
 //!
 //! Implement [`StoreFixture`] for your backend in a test, and hand it to
 //! [`store_conformance!`](crate::store_conformance):
