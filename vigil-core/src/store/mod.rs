@@ -71,9 +71,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The scopes that have a newest sample, in a stable order, from behind `after` on.
     async fn scopes(&self, after: Option<&Scope>, limit: usize) -> Result<Vec<Scope>, StoreError>;
 
-    /// Checks the guards and, if all hold, inserts the action, moves its episode on and writes the audit, in one
-    /// transaction. If one does not, writes the refusal on the episode and answers the reason. A race between any number
+    /// Checks the guards in their order and, if all hold, inserts the action, moves its episode on and writes the audit, in
+    /// one transaction. If one does not, writes the refusal on the episode and answers the reason. A race between any number
     /// of callers ends as if they had come one after the other.
+    ///
+    /// An episode that has ended, or has another version than the planner saw, is left alone; the answer then is a guard's
+    /// reason, or [`Reason::EpisodeChanged`].
     async fn admit(&self, intent: ActionIntent, guards: &[Guard]) -> Result<Admission, StoreError>;
 
     /// Applies one change to an action whose version is still `version`; with `resolve`, also ends the action's
@@ -143,7 +146,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::Duplicate`] if a policy that must be absent is there; [`StoreError::Conflict`] if one has another
-    /// revision than expected; [`StoreError::NotFound`] if one to remove is not there.
+    /// revision than expected; [`StoreError::NotFound`] if one to remove, or of an expected revision, is not there.
     async fn write_policies(
         &self,
         tenant: &TenantId,
@@ -159,7 +162,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn audit(&self, tenant: &TenantId, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError>;
 
     /// Removes samples received before `metrics`, and final actions, ended episodes and audit entries from before
-    /// `history`. Bounded per call; answers how many rows went, 0 when nothing is left to remove.
+    /// `history`. Actions that occupy their target or await their verification stay, and so do entries without a sequence.
+    /// Bounded per call; answers how many rows went, 0 when nothing is left to remove.
     async fn prune(&self, metrics: Timestamp, history: Timestamp) -> Result<u64, StoreError>;
 
     /// Whether the Store can serve now.
@@ -214,7 +218,8 @@ pub struct Scope {
     pub target: Option<Target>,
 }
 
-/// A client's promise that a request is the same one as before when its key is. Kept for 24 hours.
+/// A client's promise that a request is the same one as before when its key is. Kept for 24 hours, for each tenant, and
+/// apart for samples and actions. A request that was refused leaves its key unused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Idempotency {
     /// The client's key.
@@ -348,8 +353,8 @@ pub enum Guard {
         period: Duration,
     },
     /// The newest action of the policy on the target is not awaiting verification, otherwise
-    /// [`Reason::AwaitingVerification`]; and it ended before `since`, from where on the evidence was taken, otherwise
-    /// [`Reason::StaleEvidence`].
+    /// [`Reason::AwaitingVerification`]; and it ended before `since`, from where on the evidence was taken, otherwise, also
+    /// if it has not ended, [`Reason::StaleEvidence`].
     Evidence {
         /// Which policy.
         policy: PolicyName,

@@ -34,7 +34,7 @@
 //! The crate under test needs `vigil-core` with the feature `testing`, `async-trait`, and `tokio` with the features `macros` and
 //! `rt-multi-thread` among its dev-dependencies. Every test opens a fixture of its own; they run side by side.
 //!
-//! The suite moves only the [`ManualClock`](crate::testing::ManualClock) that it hands to [`StoreFixture::open`]; tokio's
+//! The suite moves only the [`ManualClock`] that it hands to [`StoreFixture::open`]; tokio's
 //! time is never paused, so that pools and time-outs of real backends work as ever.
 
 use std::sync::Arc;
@@ -249,7 +249,7 @@ macro_rules! store_conformance {
                 a_policy_that_must_be_absent_is_a_duplicate_when_it_is_there,
                 a_policy_of_another_revision_than_expected_conflicts,
                 a_policy_to_remove_that_is_not_there_is_not_found,
-                a_revision_expected_of_a_policy_that_is_gone_is_refused,
+                a_policy_of_an_expected_revision_that_is_gone_is_not_found,
                 of_several_writes_all_happen_or_none,
                 writes_of_one_call_apply_in_their_order,
                 every_write_of_a_policy_is_audited,

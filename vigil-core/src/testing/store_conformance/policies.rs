@@ -120,11 +120,11 @@ pub async fn a_policy_to_remove_that_is_not_there_is_not_found(t: &mut StoreBenc
     }
 }
 
-pub async fn a_revision_expected_of_a_policy_that_is_gone_is_refused(t: &mut StoreBench) {
+pub async fn a_policy_of_an_expected_revision_that_is_gone_is_not_found(t: &mut StoreBench) {
     let known = t.put(policy("a").build()).await;
     t.write(vec![remove("a", Expect::Any)]).await.unwrap();
     let refused = t.write(vec![put(policy("a").build(), Expect::Revision(known))]).await;
-    assert!(matches!(refused, Err(StoreError::NotFound(_) | StoreError::Conflict(_))), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::NotFound(_))), "{refused:?}");
     assert_eq!(stored_names(t).await, []);
 }
 
