@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::QueueFixture;
 use crate::action::{ActionId, ActionKey};
@@ -70,7 +70,10 @@ impl QueueBench {
 
     /// Waits for a task and claims it.
     pub(super) async fn next(&self, lease: Duration) -> Claim {
-        let mut claims = self.queue().claim(lease, LONG, 1).await.expect("the queue answers a claim");
+        let queue = self.queue();
+        // A claim that looks only once more when its wait is over has not been woken.
+        let claim = timeout(LONG / 2, queue.claim(lease, LONG, 1)).await;
+        let mut claims = claim.expect("a waiting claim is woken").expect("the queue answers a claim");
         claims.pop().expect("a task comes while it is waited for")
     }
 

@@ -68,10 +68,8 @@ pub async fn a_claim_on_an_empty_queue_ends_after_its_wait(t: &QueueBench) {
 }
 
 pub async fn a_waiting_claim_is_woken_by_a_new_task(t: &QueueBench) {
-    let queue = t.queue();
-    let waiting = async { queue.claim(LONG, LONG, 1).await.unwrap() };
-    let (claims, task) = tokio::join!(waiting, t.enqueue(NONE));
-    assert_eq!(ids(&claims), [task.task_id]);
+    let (claim, task) = tokio::join!(t.next(LONG), t.enqueue(NONE));
+    assert_eq!(claim.task.task_id, task.task_id);
 }
 
 pub async fn a_delayed_task_comes_after_its_delay_and_wakes_a_waiting_claim(t: &QueueBench) {
@@ -90,10 +88,8 @@ pub async fn a_delayed_task_holds_nobody_up(t: &QueueBench) {
 
 pub async fn a_claim_that_waits_for_a_delayed_task_is_woken_by_an_earlier_one(t: &QueueBench) {
     t.enqueue(LONG).await;
-    let queue = t.queue();
-    let waiting = async { queue.claim(LONG, LONG / 2, 1).await.unwrap() };
-    let (claims, sooner) = tokio::join!(waiting, t.enqueue(SHORT));
-    assert_eq!(ids(&claims), [sooner.task_id]);
+    let (claim, sooner) = tokio::join!(t.next(LONG), t.enqueue(SHORT));
+    assert_eq!(claim.task.task_id, sooner.task_id);
 }
 
 pub async fn delayed_tasks_come_in_the_order_they_become_due(t: &QueueBench) {

@@ -3,6 +3,8 @@
 
 use std::collections::HashSet;
 
+use tokio::time::timeout;
+
 use super::QueueBench;
 use super::bench::{LONG, NONE, SHORT, ids};
 use crate::task::Task;
@@ -47,7 +49,7 @@ pub async fn many_waiting_claimers_are_woken_for_every_task_while_others_enqueue
                         queue.enqueue(task, NONE).await.unwrap();
                     } else {
                         // As many tasks come as are waited for: nobody waits in vain.
-                        let claims = queue.claim(LONG, LONG, 1).await.unwrap();
+                        let claims = timeout(LONG / 2, queue.claim(LONG, LONG, 1)).await.unwrap().unwrap();
                         queue.ack(&claims[0]).await.unwrap();
                         claimed.extend(ids(&claims));
                     }

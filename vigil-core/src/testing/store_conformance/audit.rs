@@ -71,6 +71,7 @@ pub async fn the_audit_is_paged_in_order_of_its_sequence(t: &mut StoreBench) {
         let Some(last) = page.last() else { break };
         after = last.seq.unwrap();
         paged.extend(page);
+        assert!(paged.len() <= all.len(), "a page repeats the one before");
     }
     assert_eq!(paged, all);
     assert!(seqs(&all).is_sorted());

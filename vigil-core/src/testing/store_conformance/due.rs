@@ -158,6 +158,7 @@ pub async fn due_work_is_paged_by_id_over_all_tenants(t: &mut StoreBench) {
         let Some(last) = page.last() else { break };
         after = last.id;
         paged.extend(page.iter().map(|action| action.id));
+        assert!(paged.len() <= all.len(), "a page repeats the one before");
     }
     assert_eq!(paged, all);
     assert_eq!(t.store().due(Due::Delivery, ActionId(0), ALL).await.unwrap().len(), all.len());

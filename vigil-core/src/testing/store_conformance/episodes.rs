@@ -171,6 +171,7 @@ pub async fn open_episodes_of_all_tenants_are_paged_by_id(t: &mut StoreBench) {
         let Some(last) = page.last() else { break };
         after = last.id;
         paged.extend(page);
+        assert!(paged.len() <= all.len(), "a page repeats the one before");
     }
     assert_eq!(paged, all);
     assert_eq!(t.store().open_episodes(EpisodeId(0), ALL).await.unwrap().len(), 6);

@@ -185,6 +185,16 @@ pub async fn an_episode_that_moved_or_ended_has_changed(t: &mut StoreBench) {
     assert_eq!(t.refusal(for_episode(&ended), &guards).await, Reason::EpisodeChanged);
 }
 
+pub async fn an_episode_that_somebody_else_changed_is_not_moved_on_whatever_the_guards_say(t: &mut StoreBench) {
+    let seen = t.open_episode("p", "a").await;
+    let change = EpisodeChange::Hold;
+    let moved =
+        t.store().change_episode(&seen.tenant, seen.id, seen.version, change, &Actor::new("test")).await.unwrap();
+    assert_eq!(t.refusal(for_episode(&seen), &[free("a")]).await, Reason::EpisodeChanged);
+    assert_eq!(t.read_episode(&seen).await, moved);
+    admitted(t, for_episode(&moved), &[free("a")]).await;
+}
+
 pub async fn all_guards_together_admit_when_all_hold(t: &mut StoreBench) {
     let known = t.put(policy("p").build()).await;
     let action = t.change(&t.admit(by_policy("p", "a")).await, start()).await;

@@ -48,6 +48,7 @@ pub async fn actions_are_paged_without_gap_or_repetition(t: &mut StoreBench) {
         let Some(last) = page.last() else { break };
         after = Some((last.started_at, last.id));
         paged.extend(page);
+        assert!(paged.len() <= all.len(), "a page repeats the one before");
     }
     assert_eq!(paged, all);
 }
@@ -113,6 +114,7 @@ pub async fn episodes_are_listed_and_paged_newest_first(t: &mut StoreBench) {
         let Some(last) = page.last() else { break };
         before = Some(last.id);
         paged.extend(page);
+        assert!(paged.len() <= all.len(), "a page repeats the one before");
     }
     assert_eq!(paged, all);
 }

@@ -152,6 +152,7 @@ macro_rules! store_conformance {
                 a_first_action_needs_no_newer_evidence,
                 an_episode_has_only_so_many_actions,
                 an_episode_that_moved_or_ended_has_changed,
+                an_episode_that_somebody_else_changed_is_not_moved_on_whatever_the_guards_say,
                 all_guards_together_admit_when_all_hold,
                 of_several_guards_the_first_that_does_not_hold_gives_the_reason,
             }
