@@ -240,7 +240,8 @@ impl Snapshot {
         self.since = since;
     }
 
-    /// Puts one sample in, unless its series already has a newer one. Says whether it was taken.
+    /// Puts one sample in, unless its series already has a newer one, or it is the oldest of too many series. Says whether
+    /// it was taken.
     pub fn put(&mut self, sample: Sample) -> bool {
         if !sample.value.is_finite() {
             return false;
@@ -256,6 +257,9 @@ impl Snapshot {
         if series.len() >= Self::MAX_SERIES
             && let Some(oldest) = (0..series.len()).min_by_key(|&i| series[i].at)
         {
+            if series[oldest].at > sample.at {
+                return false;
+            }
             series.swap_remove(oldest);
         }
         series.push(sample);
@@ -272,8 +276,16 @@ impl Snapshot {
         self.samples.values().flatten().filter(|sample| sample.at >= self.since)
     }
 
-    /// The time of the newest sample, fresh or not.
-    pub fn newest(&self) -> Option<Timestamp> {
-        self.samples.values().flatten().map(|sample| sample.at).max()
+    /// Drops the samples older than `before`.
+    pub fn forget(&mut self, before: Timestamp) {
+        self.samples.retain(|_, series| {
+            series.retain(|sample| sample.at >= before);
+            !series.is_empty()
+        });
+    }
+
+    /// Whether there is no sample, fresh or not.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
     }
 }

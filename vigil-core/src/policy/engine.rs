@@ -16,6 +16,7 @@ use crate::clock::Timestamp;
 use crate::metric::{Metric, MetricName, Sample, Snapshot};
 use crate::store::Scope;
 use crate::target::Target;
+use crate::tenant::TenantId;
 
 /// What the evaluator says of one policy over one snapshot.
 #[derive(Debug, Clone)]
@@ -37,46 +38,54 @@ impl Evaluation {
         if self.evidence.len() > SHOWN {
             values.push(format!("{} more", self.evidence.len() - SHOWN));
         }
+        if values.is_empty() {
+            return format!("policy '{}' is violated", policy.name);
+        }
         format!("policy '{}' is violated: {}", policy.name, values.join(", "))
     }
 }
 
 /// The simple evaluator: walks the condition over the snapshot. A custom condition that panics is Unknown.
 pub fn evaluate(policy: &Policy, metrics: &Snapshot) -> Evaluation {
-    if !policy.enabled {
-        return Evaluation { verdict: Verdict::Unknown, evidence: Vec::new(), panic: None };
-    }
-    let judged = catch_unwind(AssertUnwindSafe(|| {
-        let evidence = policy.condition.reads().iter().flat_map(|name| metrics.samples(name)).cloned().collect();
-        (policy.condition.evaluate(metrics), evidence)
-    }));
-    match judged {
-        Ok((verdict, evidence)) => Evaluation { verdict, evidence, panic: None },
-        Err(payload) => Evaluation { verdict: Verdict::Unknown, evidence: Vec::new(), panic: Some(said(payload)) },
+    match judge(policy, metrics) {
+        Ok(verdict) => {
+            let shown = if policy.enabled { policy.condition.reads() } else { &[] };
+            let evidence = shown.iter().flat_map(|name| metrics.samples(name)).cloned().collect();
+            Evaluation { verdict, evidence, panic: None }
+        }
+        Err(panic) => Evaluation { verdict: Verdict::Unknown, evidence: Vec::new(), panic: Some(panic) },
     }
 }
 
+/// The verdict without the evidence; the error is what a condition that panicked said.
+pub(super) fn judge(policy: &Policy, metrics: &Snapshot) -> Result<Verdict, String> {
+    if !policy.enabled {
+        return Ok(Verdict::Unknown);
+    }
+    // A condition is a function of the snapshot: a panic leaves nothing half done.
+    catch_unwind(AssertUnwindSafe(|| policy.condition.evaluate(metrics))).map_err(said)
+}
+
 /// Since when the condition has been met without a break, given stored samples, oldest first: the time of the first
-/// Met after the last Unmet, or `since` if there was no Unmet. `None` if it is not met at the end.
+/// Met after the last Unmet, or `since` if there was no Unmet. `None` if the last that is known is that it is not met.
 ///
-/// An Unknown breaks nothing: no data is no evidence of recovery.
+/// An Unknown breaks nothing: no data is no evidence of recovery. Samples of one time are one observation.
 pub fn unbroken_since(policy: &Policy, samples: &[Sample], since: Timestamp, staleness: Duration) -> Option<Timestamp> {
     let mut metrics = Snapshot::empty(Timestamp::MIN);
     let mut start = Some(since);
-    let mut last = Verdict::Unknown;
-    for sample in samples {
-        metrics.show_since(sample.at - staleness);
-        metrics.put(sample.clone());
-        match evaluate(policy, &metrics).verdict {
-            Verdict::Unmet if sample.at > since => (start, last) = (None, Verdict::Unmet),
-            Verdict::Met => {
-                start = start.or(Some(sample.at));
-                last = Verdict::Met;
-            }
-            Verdict::Unmet | Verdict::Unknown => {}
+    for together in samples.chunk_by(|a, b| a.at == b.at) {
+        let at = together[0].at;
+        metrics.show_since(at - staleness);
+        for sample in together {
+            metrics.put(sample.clone());
+        }
+        match judge(policy, &metrics) {
+            Ok(Verdict::Unmet) if at > since => start = None,
+            Ok(Verdict::Met) => start = start.or(Some(at)),
+            Ok(Verdict::Unmet | Verdict::Unknown) | Err(_) => {}
         }
     }
-    start.filter(|_| last != Verdict::Unmet)
+    start
 }
 
 /// A policy whose verdict on a target asks for attention.
@@ -94,12 +103,13 @@ pub struct Trigger {
 /// same shard.
 #[derive(Debug, Default)]
 pub struct Shard {
-    generation: i64,
-    scopes: HashMap<Scope, ScopeState>,
+    tenants: HashMap<TenantId, HashMap<Option<Target>, ScopeState>>,
 }
 
 #[derive(Debug)]
 struct ScopeState {
+    /// The generation of the set that the watches are from.
+    generation: i64,
     metrics: Snapshot,
     watches: Vec<Watch>,
     /// The watches that read a metric.
@@ -118,77 +128,51 @@ struct Watch {
 }
 
 impl Shard {
-    /// Takes a committed sample; answers the policies whose verdict asks for attention: every Met that was not
-    /// [deferred](Shard::defer), and the first Unmet after anything else.
+    /// Takes a committed sample; answers the verdict of every policy it concerns, with a trigger where one asks for
+    /// attention: every Met that was not [deferred](Shard::defer), and the first Unmet after anything else.
     ///
-    /// A sample older than the newest of its series changes nothing.
+    /// A sample older than the newest of its series changes nothing. Another set than before keeps the samples, and what is
+    /// known of the policies that it did not change.
     pub fn observe(&mut self, set: &PolicySet, metric: &Metric, now: Timestamp, staleness: Duration) -> Vec<Evaluated> {
-        if self.generation != set.generation() {
-            self.resolve_anew(set);
+        let known = self.tenants.get_mut(&metric.tenant).and_then(|targets| targets.get_mut(&metric.target));
+        if let Some(state) = known {
+            return state.observe(set, metric, now, staleness);
         }
-        let scope = Scope { tenant: metric.tenant.clone(), target: metric.target.clone() };
-        let state = self
-            .scopes
-            .entry(scope)
-            .or_insert_with_key(|scope| ScopeState::new(set, scope, Snapshot::empty(Timestamp::MIN)));
-        let sample =
-            Sample { metric: metric.name.clone(), tags: metric.series.clone(), value: metric.value, at: metric.at };
-        if !state.metrics.put(sample) {
-            return Vec::new();
-        }
-        state.metrics.show_since(now - staleness);
-        let mut evaluated = Vec::new();
-        for &at in state.by_metric.get(&metric.name).into_iter().flatten() {
-            let watch = &mut state.watches[at];
-            let evaluation = evaluate(&watch.policy, &state.metrics);
-            let wanted = watch.wants(evaluation.verdict, now);
-            let trigger = wanted.then(|| Trigger {
-                policy: watch.policy.clone(),
-                target: watch.target.clone(),
-                verdict: evaluation.verdict,
-            });
-            evaluated.push(Evaluated {
-                policy: watch.policy.clone(),
-                verdict: evaluation.verdict,
-                panic: evaluation.panic,
-                trigger,
-            });
-        }
+        let mut state = ScopeState::new(set, &scope_of(metric));
+        let evaluated = state.observe(set, metric, now, staleness);
+        self.tenants.entry(metric.tenant.clone()).or_default().insert(metric.target.clone(), state);
         evaluated
     }
 
     /// Does not report that this policy is Met on this target again before `next_at`.
     pub fn defer(&mut self, scope: &Scope, trigger: &Trigger, next_at: Timestamp) {
-        let watches = self.scopes.get_mut(scope).map(|state| state.watches.iter_mut());
-        for watch in watches.into_iter().flatten() {
+        let state = self.tenants.get_mut(&scope.tenant).and_then(|targets| targets.get_mut(&scope.target));
+        for watch in state.into_iter().flat_map(|state| &mut state.watches) {
             if watch.policy.name == trigger.policy.name && watch.target == trigger.target {
                 watch.next_at = next_at;
             }
         }
     }
 
-    /// Drops the targets whose newest sample is older than `before`.
+    /// Drops the samples older than `before`, and the targets that have no other.
     pub fn forget(&mut self, before: Timestamp) {
-        self.scopes.retain(|_, state| state.metrics.newest().is_some_and(|newest| newest >= before));
+        self.tenants.retain(|_, targets| {
+            targets.retain(|_, state| {
+                state.metrics.forget(before);
+                !state.metrics.is_empty()
+            });
+            !targets.is_empty()
+        });
     }
 
     /// How many targets it knows.
     pub fn len(&self) -> usize {
-        self.scopes.len()
+        self.tenants.values().map(HashMap::len).sum()
     }
 
     /// Whether it knows no target.
     pub fn is_empty(&self) -> bool {
-        self.scopes.is_empty()
-    }
-
-    /// The set was swapped: finds the policies of every target anew and keeps the samples.
-    fn resolve_anew(&mut self, set: &PolicySet) {
-        self.generation = set.generation();
-        for (scope, state) in &mut self.scopes {
-            let metrics = std::mem::replace(&mut state.metrics, Snapshot::empty(Timestamp::MIN));
-            *state = ScopeState::new(set, scope, metrics);
-        }
+        self.len() == 0
     }
 }
 
@@ -205,24 +189,68 @@ pub struct Evaluated {
     pub trigger: Option<Trigger>,
 }
 
+fn scope_of(metric: &Metric) -> Scope {
+    Scope { tenant: metric.tenant.clone(), target: metric.target.clone() }
+}
+
 impl ScopeState {
-    fn new(set: &PolicySet, scope: &Scope, metrics: Snapshot) -> Self {
-        let watch = |(policy, target)| Watch { policy, target, verdict: Verdict::Unknown, next_at: Timestamp::MIN };
-        let watches: Vec<Watch> = set.judging(scope).into_iter().map(watch).collect();
-        let mut by_metric: HashMap<MetricName, Vec<usize>> = HashMap::new();
-        for (at, watch) in watches.iter().enumerate() {
-            for name in watch.policy.condition.reads() {
-                let readers = by_metric.entry(name.clone()).or_default();
-                if readers.last() != Some(&at) {
-                    readers.push(at);
-                }
+    fn new(set: &PolicySet, scope: &Scope) -> Self {
+        let metrics = Snapshot::empty(Timestamp::MIN);
+        let mut state = Self { generation: set.generation(), metrics, watches: Vec::new(), by_metric: HashMap::new() };
+        state.resolve(set, scope);
+        state
+    }
+
+    /// Finds the policies of the target anew. What is known of those that are still the same stays.
+    fn resolve(&mut self, set: &PolicySet, scope: &Scope) {
+        let key = |policy: &Policy, target: &Target| (policy.name.clone(), target.clone(), policy.revision);
+        let known: HashMap<_, _> = self
+            .watches
+            .drain(..)
+            .map(|watch| (key(&watch.policy, &watch.target), (watch.verdict, watch.next_at)))
+            .collect();
+        self.generation = set.generation();
+        self.by_metric.clear();
+        for (at, (policy, target)) in set.judging(scope).into_iter().enumerate() {
+            for name in policy.condition.reads() {
+                self.by_metric.entry(name.clone()).or_default().push(at);
             }
+            let unknown = (Verdict::Unknown, Timestamp::MIN);
+            let (verdict, next_at) = known.get(&key(&policy, &target)).copied().unwrap_or(unknown);
+            self.watches.push(Watch { policy, target, verdict, next_at });
         }
-        Self { metrics, watches, by_metric }
+    }
+
+    fn observe(&mut self, set: &PolicySet, metric: &Metric, now: Timestamp, staleness: Duration) -> Vec<Evaluated> {
+        if self.generation != set.generation() {
+            self.resolve(set, &scope_of(metric));
+        }
+        let sample =
+            Sample { metric: metric.name.clone(), tags: metric.series.clone(), value: metric.value, at: metric.at };
+        if !self.metrics.put(sample) {
+            return Vec::new();
+        }
+        self.metrics.show_since(now - staleness);
+        let Some(concerned) = self.by_metric.get(&metric.name) else { return Vec::new() };
+        concerned.iter().map(|&at| self.watches[at].judge(&self.metrics, now)).collect()
     }
 }
 
 impl Watch {
+    fn judge(&mut self, metrics: &Snapshot, now: Timestamp) -> Evaluated {
+        let (verdict, panic) = match judge(&self.policy, metrics) {
+            Ok(verdict) => (verdict, None),
+            Err(panic) => (Verdict::Unknown, Some(panic)),
+        };
+        let trigger = self.wants(verdict, now).then(|| Trigger {
+            policy: self.policy.clone(),
+            target: self.target.clone(),
+            verdict,
+        });
+        Evaluated { policy: self.policy.clone(), verdict, panic, trigger }
+    }
+
+    /// Whether this verdict asks for attention; remembers it.
     fn wants(&mut self, verdict: Verdict, now: Timestamp) -> bool {
         let before = self.verdict;
         match verdict {
@@ -235,3 +263,6 @@ impl Watch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@ use crate::tenant::TenantId;
 mod condition;
 mod engine;
 mod error;
+#[cfg(test)]
+mod fixtures;
 mod gate;
 mod index;
 mod node;
@@ -162,7 +164,7 @@ impl Policy {
 
     /// The verdict over a snapshot; [`Verdict::Unknown`] if the policy is disabled, or its condition panics.
     pub fn evaluate(&self, metrics: &Snapshot) -> Verdict {
-        evaluate(self, metrics).verdict
+        engine::judge(self, metrics).unwrap_or(Verdict::Unknown)
     }
 
     /// Whether the policy watches `target`.
