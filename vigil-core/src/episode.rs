@@ -319,3 +319,6 @@ impl Episode {
         next
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -300,3 +300,6 @@ impl<'de> Deserialize<'de> for ConditionSpec {
         condition_of(&node).map_err(|errors| de::Error::custom(sentence(&errors)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -232,3 +232,6 @@ impl Gate {
 fn just_after(at: Timestamp) -> Timestamp {
     at + std::time::Duration::from_micros(1)
 }
+
+#[cfg(test)]
+mod tests;
