@@ -7,10 +7,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
-use serde_json::{Value, json};
 use vigil_core::clock::Timestamp;
 use vigil_core::metric::{Metric, MetricName, Snapshot, Tags};
-use vigil_core::policy::{ConditionRegistry, Policy, PolicySet, Shard, Verdict, evaluate};
+use vigil_core::policy::{ConditionRegistry, Policy, PolicySet, PolicySpec, Shard, Verdict, evaluate};
 use vigil_core::store::{PolicySource, PolicyTable, StoredPolicy};
 use vigil_core::target::TargetTags;
 use vigil_core::tenant::TenantId;
@@ -22,17 +21,23 @@ fn now() -> Timestamp {
     Timestamp::from_micros(1_768_910_400_000_000)
 }
 
-fn above(metric: &str, threshold: f64) -> Value {
-    json!({"type": "metric_exceeds", "metric": metric, "threshold": threshold})
+/// A condition as it is written.
+fn above(metric: &str, threshold: f64) -> String {
+    format!("{{type: metric_exceeds, metric: {metric}, threshold: {threshold}}}")
+}
+
+fn compound_of(kind: &str, conditions: &[String]) -> String {
+    format!("{{type: {kind}, conditions: [{}]}}", conditions.join(", "))
 }
 
 /// A table of policies, made of (target, condition).
-fn table(generation: i64, policies: impl IntoIterator<Item = (String, Value)>) -> PolicyTable {
-    let stored = |(at, (target, condition)): (usize, (String, Value))| {
-        let spec = json!({"name": format!("p{at}"), "action": "restart", "target": target, "condition": condition});
+fn table(generation: i64, policies: impl IntoIterator<Item = (String, String)>) -> PolicyTable {
+    let stored = |(at, (target, condition)): (usize, (String, String))| {
+        let text = format!("- {{name: p{at}, action: restart, target: '{target}', condition: {condition}}}");
+        let specs = PolicySpec::parse_file(&text, "bench", &ConditionRegistry::default());
         StoredPolicy {
             tenant: TenantId::default(),
-            spec: serde_json::from_value(spec).expect("a policy"),
+            spec: specs.expect("a policy").remove(0),
             source: PolicySource::Api,
             enabled_override: None,
             revision: 1,
@@ -55,14 +60,14 @@ fn sample(target: &str, metric: &str, value: f64, at: Timestamp) -> Metric {
 }
 
 /// One policy concerns the sample, all others are of other targets, by exact name and by glob.
-fn others(policies: usize) -> impl Iterator<Item = (String, Value)> {
+fn others(policies: usize) -> impl Iterator<Item = (String, String)> {
     let other = |at: usize| if at.is_multiple_of(2) { format!("db-{at}") } else { format!("cache-{at}-*") };
     std::iter::once(("web-1".to_owned(), above("cpu", 80.0)))
         .chain((1..policies).map(move |at| (other(at), above("cpu", 80.0))))
 }
 
 /// One policy concerns the sample, all others watch other metrics of the same target.
-fn other_metrics(policies: usize) -> impl Iterator<Item = (String, Value)> {
+fn other_metrics(policies: usize) -> impl Iterator<Item = (String, String)> {
     std::iter::once(("web-1".to_owned(), above("cpu", 80.0)))
         .chain((1..policies).map(|at| ("all".to_owned(), above(&format!("m{at}"), 80.0))))
 }
@@ -102,7 +107,7 @@ fn observe(c: &mut Criterion) {
 /// The simple evaluator over one snapshot, as the sandbox uses it: all policies, one after the other.
 fn evaluate_all(c: &mut Criterion) {
     let mut group = c.benchmark_group("evaluate_all");
-    let metrics = Snapshot::of((0..100).map(|_| ("cpu", 90.0)).chain([("memory", 10.0)]), now()).expect("values");
+    let metrics = Snapshot::of([("cpu", 90.0), ("memory", 10.0)], now()).expect("values");
     for policies in SIZES {
         let set = set(table(1, others(policies)));
         group.bench_function(BenchmarkId::from_parameter(policies), |b| {
@@ -118,7 +123,7 @@ fn evaluate_all(c: &mut Criterion) {
     group.finish();
 }
 
-fn one(condition: Value) -> std::sync::Arc<Policy> {
+fn one(condition: String) -> std::sync::Arc<Policy> {
     set(table(1, [("all".to_owned(), condition)])).enabled(&TenantId::default())[0].clone()
 }
 
@@ -129,11 +134,11 @@ fn compound(c: &mut Criterion) {
     let metrics = Snapshot::of(names.iter().map(|name| (name.as_str(), 90.0)), now()).expect("values");
     for leaves in [2, 16, 255] {
         let children: Vec<_> = names.iter().take(leaves).map(|name| above(name, 80.0)).collect();
-        let policy = one(json!({"type": "all", "conditions": children}));
+        let policy = one(compound_of("all", &children));
         group.bench_function(BenchmarkId::new("all", leaves), |b| b.iter(|| policy.evaluate(black_box(&metrics))));
     }
     let deep = (1..16).fold(above("metric_0", 80.0), |inner, at| {
-        json!({"type": if at % 2 == 0 { "all" } else { "any" }, "conditions": [inner, above("metric_1", 95.0)]})
+        compound_of(if at % 2 == 0 { "all" } else { "any" }, &[inner, above("metric_1", 95.0)])
     });
     let policy = one(deep);
     group.bench_function("16_deep", |b| b.iter(|| policy.evaluate(black_box(&metrics))));

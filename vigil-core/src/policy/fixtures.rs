@@ -46,7 +46,7 @@ struct Fragile {
 impl Condition for Fragile {
     fn evaluate(&self, metrics: &Snapshot) -> Verdict {
         let worst = metrics.samples(&self.metric[0]).map(|sample| sample.value).fold(f64::MIN, f64::max);
-        assert!(worst <= self.limit, "{} is too much", worst);
+        assert!(worst <= self.limit, "{worst} is too much");
         Verdict::Unmet
     }
 

@@ -68,12 +68,16 @@ fn any_event() -> impl Strategy<Value = Event> {
     ]
 }
 
+type Series = (TenantId, Option<Target>, MetricName, Tags);
+/// A policy of one revision on one scope.
+type Watched = (TenantId, Option<Target>, PolicyName, i64);
+
 /// What the engine should know, kept the long way round.
 #[derive(Default)]
 struct Model {
-    newest: BTreeMap<(TenantId, Option<Target>, MetricName, Tags), (f64, Timestamp)>,
-    /// The newest known verdict, by scope, policy, and revision; and until when a Met is deferred.
-    known: HashMap<(TenantId, Option<Target>, PolicyName, i64), (Verdict, Timestamp)>,
+    newest: BTreeMap<Series, (f64, Timestamp)>,
+    /// The newest verdict but Unknown, and until when a Met is deferred.
+    known: HashMap<Watched, (Verdict, Timestamp)>,
     /// The set that a scope was last judged by.
     generations: HashMap<(TenantId, Option<Target>), i64>,
 }
