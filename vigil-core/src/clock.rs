@@ -58,15 +58,20 @@ impl Timestamp {
     /// # Errors
     /// A sentence for the caller when the text is not a time.
     pub fn parse(text: &str) -> Result<Self, String> {
+        // The years 0000 to 9999, all that RFC 3339 can write: what is taken can be shown and read again.
+        const WRITABLE: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
         let text = text.trim();
         DateTime::parse_from_rfc3339(text)
-            .map(|at| Self(at.timestamp_micros()))
+            .map(|at| at.timestamp_micros())
             .or_else(|_| {
                 NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
                     .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f"))
-                    .map(|at| Self(at.and_utc().timestamp_micros()))
+                    .map(|at| at.and_utc().timestamp_micros())
             })
-            .map_err(|_| "must be an RFC 3339 time such as 2026-01-20T12:00:00Z".to_owned())
+            .ok()
+            .filter(|micros| WRITABLE.contains(micros))
+            .map(Self)
+            .ok_or_else(|| "must be an RFC 3339 time such as 2026-01-20T12:00:00Z".to_owned())
     }
 
     /// The time from `earlier` to `self`; zero if `earlier` is later.
@@ -113,11 +118,18 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn a_time_survives_being_written_and_read() {
-        for text in ["2026-01-20T12:34:56Z", "2026-01-20T12:34:56.123456Z"] {
+        for text in [
+            "2026-01-20T12:34:56Z",
+            "2026-01-20T12:34:56.123456Z",
+            "0000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59.999999Z",
+        ] {
             assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
         }
     }
@@ -135,5 +147,30 @@ mod tests {
         assert_eq!(Timestamp::MAX + Duration::MAX, Timestamp::MAX);
         assert_eq!(Timestamp::MIN - Duration::MAX, Timestamp::MIN);
         assert_eq!(Timestamp::MIN.since(Timestamp::MAX), Duration::ZERO);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_time_panic(text in ".{0,40}|[-+0-9TZ:. ]{0,40}") {
+            if let Ok(at) = Timestamp::parse(&text) {
+                prop_assert_eq!(Timestamp::parse(&at.to_string()), Ok(at), "what was read can be written and read again");
+            }
+        }
+
+        #[test]
+        fn every_form_of_a_time_is_read(year in 0_u32..=9999, rest in "-0[1-9]-[01][1-9][T ]1[0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,6})?") {
+            let text = format!("{year:04}{rest}");
+            let at = Timestamp::parse(&text).unwrap();
+            prop_assert_eq!(Timestamp::parse(&at.to_string()), Ok(at));
+            prop_assert_eq!(Timestamp::parse(&format!("{}Z", text.replace(' ', "T"))), Ok(at));
+        }
+    }
+
+    #[test]
+    fn years_that_rfc_3339_cannot_write_are_refused() {
+        for text in ["-0001-01-01T00:00:00", "+10000-01-01T00:00:00", "+262142-12-31 00:00:00", "10000-01-01T00:00:00"]
+        {
+            assert!(Timestamp::parse(text).is_err(), "{text}");
+        }
     }
 }

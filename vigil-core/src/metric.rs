@@ -289,3 +289,6 @@ impl Snapshot {
         self.samples.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,6 +171,8 @@ fn compile(glob: &str) -> Result<Glob, globset::Error> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn matches(pattern: &str, target: &str) -> bool {
@@ -200,5 +202,40 @@ mod tests {
         let (target, rest) = TargetTags::default().split(&tags);
         assert_eq!(target, Some(Target::new("p1").unwrap()));
         assert_eq!(rest, Tags::new([("host", "h1"), ("region", "eu")]).unwrap());
+    }
+
+    #[test]
+    fn a_tag_that_cannot_be_a_target_counts_as_absent() {
+        for useless in ["", " ", "unknown", &"x".repeat(256)] {
+            let tags = Tags::new([("target", useless), ("host", "h1")]).unwrap();
+            let (target, _) = TargetTags::default().split(&tags);
+            assert_eq!(target.unwrap().as_str(), "h1", "{useless:?}");
+        }
+    }
+
+    #[test]
+    fn names_have_1_to_255_characters() {
+        assert!(Target::new(&"ä".repeat(255)).is_ok());
+        for name in ["", " \t", "a\nb", "a\0", &"x".repeat(256)] {
+            assert_eq!(Target::new(name).unwrap_err().field, "target", "{name:?}");
+        }
+        assert_eq!(Target::new(" web-1 ").unwrap().as_str(), "web-1");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_pattern_panic(text in ".{0,300}|[-a-c*?{},!\\[\\]\\\\/.^]{0,40}", name in ".{1,20}") {
+            if let (Ok(pattern), Ok(target)) = (TargetPattern::new(&text), Target::new(&name)) {
+                pattern.matches(&target);
+                prop_assert_eq!(pattern.as_str(), text.trim());
+            }
+        }
+
+        #[test]
+        fn a_name_without_glob_characters_matches_itself_alone(name in "[a-z0-9._/ -]{1,20}", other in "[a-z0-9._/ -]{1,20}") {
+            prop_assume!(!name.trim().is_empty() && !other.trim().is_empty() && name.trim() != "all");
+            prop_assert!(matches(&name, &name));
+            prop_assert_eq!(matches(&name, &other), name.trim() == other.trim());
+        }
     }
 }
