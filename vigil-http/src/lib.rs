@@ -1,1 +1,19 @@
-//! placeholder
+#![doc = include_str!("../README.md")]
+
+mod api;
+mod body;
+mod config;
+mod dto;
+mod extract;
+mod fields;
+mod layers;
+mod problem;
+mod remediator;
+mod request_id;
+mod router;
+mod serve;
+
+pub use config::{HttpConfig, Origins};
+pub use remediator::{HttpRemediator, HttpRemediatorError, HttpRemediatorOptions, Secret};
+pub use router::router;
+pub use serve::serve;

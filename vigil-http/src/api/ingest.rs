@@ -1,0 +1,153 @@
+//! `/api/v1/ingest`: samples come in. Everything is checked here; what is answered 201 is committed.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
+use vigil_core::clock::Timestamp;
+use vigil_core::metric::{Metric, MetricId, MetricName, Tags};
+use vigil_core::policy::FieldError;
+use vigil_core::store::{Idempotency, MetricBatch};
+
+use crate::api::health::by_store;
+use crate::body::KeyedBody;
+use crate::extract::Caller;
+use crate::fields::{Fields, Wrong, escape, number, text};
+use crate::problem::ApiError;
+use crate::router::App;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Ingested {
+    ok: bool,
+    metric_id: MetricId,
+    message: &'static str,
+}
+
+/// One sample.
+pub(crate) async fn one(
+    State(app): State<App>,
+    caller: Caller,
+    body: KeyedBody,
+) -> Result<(StatusCode, Json<Ingested>), ApiError> {
+    let metric = metric(&app, &caller, &body.json, "").map_err(ApiError::invalid)?;
+    let ids = record(&app, caller, vec![metric], body.idempotency).await?;
+    let metric_id = first(&ids)?;
+    Ok((StatusCode::CREATED, Json(Ingested { ok: true, metric_id, message: "Metric ingested successfully" })))
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct BatchIngested {
+    ok: bool,
+    metric_id: MetricId,
+    message: String,
+    accepted: usize,
+    metric_ids: Vec<MetricId>,
+}
+
+/// One sample, a list of them, or a list under the key `metrics`: all or none.
+pub(crate) async fn some(
+    State(app): State<App>,
+    caller: Caller,
+    body: KeyedBody,
+) -> Result<(StatusCode, Json<BatchIngested>), ApiError> {
+    let (items, base) = match &body.json {
+        Value::Array(items) => (Some(items), ""),
+        Value::Object(object) if object.contains_key("metrics") => {
+            let list = object["metrics"].as_array();
+            (Some(list.ok_or_else(|| ApiError::field("/metrics", "must be a list of metrics"))?), "/metrics")
+        }
+        _ => (None, ""),
+    };
+    let metrics = match items {
+        Some(items) if items.is_empty() => return Err(ApiError::field(base, "must have at least one metric")),
+        Some(items) => all(items.iter().zip(0..).map(|(item, index)| {
+            let base = format!("{base}/{index}");
+            metric(&app, &caller, item, &base)
+        }))?,
+        None => all([metric(&app, &caller, &body.json, "")])?,
+    };
+    let ids = record(&app, caller, metrics, body.idempotency).await?;
+    let message = match ids.len() {
+        1 => "Metric ingested successfully".to_owned(),
+        n => format!("{n} metrics ingested successfully"),
+    };
+    let answer = BatchIngested { ok: true, metric_id: first(&ids)?, message, accepted: ids.len(), metric_ids: ids };
+    Ok((StatusCode::CREATED, Json(answer)))
+}
+
+/// Whether samples can be taken in.
+pub(crate) async fn health(State(app): State<App>) -> Response {
+    by_store(&app, "ingest").await
+}
+
+async fn record(
+    app: &App,
+    caller: Caller,
+    metrics: Vec<Metric>,
+    idempotency: Option<Idempotency>,
+) -> Result<Vec<MetricId>, ApiError> {
+    let batch = MetricBatch { tenant: caller.tenant, metrics, idempotency };
+    Ok(app.vigil.ingest(batch).await?.ids)
+}
+
+/// Every store gives one id a sample, and no batch is empty; anything else is a defect of the store.
+fn first(ids: &[MetricId]) -> Result<MetricId, ApiError> {
+    ids.first().copied().ok_or_else(ApiError::internal)
+}
+
+fn all(read: impl IntoIterator<Item = Result<Metric, Vec<FieldError>>>) -> Result<Vec<Metric>, ApiError> {
+    let mut metrics = Vec::new();
+    let mut errors = Vec::new();
+    for item in read {
+        match item {
+            Ok(metric) => metrics.push(metric),
+            Err(found) => errors.extend(found),
+        }
+    }
+    if errors.is_empty() { Ok(metrics) } else { Err(ApiError::invalid(errors)) }
+}
+
+/// Reads one sample. Unknown fields are ignored: agents send extras.
+fn metric(app: &App, caller: &Caller, value: &Value, base: &str) -> Result<Metric, Vec<FieldError>> {
+    let mut fields = Fields::of(value, base)?;
+    let name = fields.required("name", text(MetricName::new));
+    let value = fields.required("value", number);
+    let tags = fields.optional("tags", tags).unwrap_or_default();
+    let timestamp = fields.optional("timestamp", time);
+    let errors = fields.end();
+    let (Some(name), Some(value), true) = (name, value, errors.is_empty()) else { return Err(errors) };
+    let received_at = app.vigil.clock().now();
+    let tenant = caller.tenant.clone();
+    Metric::new(tenant, name, value, tags, timestamp, received_at, app.vigil.target_tags())
+        .map_err(|e| vec![crate::fields::error(format!("{base}/{}", e.field), e.problem)])
+}
+
+fn tags(value: &Value) -> Result<Tags, Wrong> {
+    let object = value.as_object().ok_or_else(|| Wrong::new("must be an object of text"))?;
+    let mut pairs = Vec::with_capacity(object.len());
+    let mut wrong = Vec::new();
+    for (key, value) in object {
+        match value {
+            Value::String(text) => pairs.push((key.as_str(), text.as_str())),
+            _ => wrong.push((format!("/{}", escape(key)), "must be text".to_owned())),
+        }
+    }
+    if !wrong.is_empty() {
+        return Err(Wrong(wrong));
+    }
+    Tags::new(pairs).map_err(|invalid| {
+        let below = invalid.field.strip_prefix("tags/").map_or_else(String::new, |key| format!("/{}", escape(key)));
+        Wrong(vec![(below, invalid.problem)])
+    })
+}
+
+fn time(value: &Value) -> Result<Timestamp, Wrong> {
+    let wrong = || Wrong::new("must be an RFC 3339 time or seconds since 1970");
+    match value {
+        Value::String(text) => Timestamp::parse(text).map_err(|_| wrong()),
+        Value::Number(seconds) => seconds.as_f64().and_then(Timestamp::from_unix_seconds).ok_or_else(wrong),
+        _ => Err(wrong()),
+    }
+}

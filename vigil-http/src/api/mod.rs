@@ -1,0 +1,8 @@
+//! The handlers, one file for each group of endpoints.
+
+pub(crate) mod actions;
+pub(crate) mod evaluate;
+pub(crate) mod health;
+pub(crate) mod ingest;
+pub(crate) mod policies;
+pub(crate) mod queue;

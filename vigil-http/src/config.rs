@@ -1,0 +1,123 @@
+//! [`HttpConfig`]: what the API allows, with its documented defaults.
+
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use vigil_core::invalid::InvalidValue;
+
+/// What the API allows. Change what you must with struct update syntax:
+/// `HttpConfig { metrics_enabled: false, ..HttpConfig::default() }`.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Which browser pages may call the API.
+    pub origins: Origins,
+    /// Whether `/metrics` is there; if not, it is 404.
+    pub metrics_enabled: bool,
+    /// How many bytes a request's body may have.
+    pub body_limit: usize,
+    /// How many bytes a batch of samples may have.
+    pub batch_limit: usize,
+    /// How long a body may take to arrive; then 408.
+    pub body_timeout: Duration,
+    /// How long a request may take in all; then 504.
+    pub request_timeout: Duration,
+    /// How long a backend may take to answer a health check; then it counts as down.
+    pub ping_timeout: Duration,
+    /// How long a connection may take to send a request's head, and how long it may idle between two requests.
+    pub header_timeout: Duration,
+    /// How many connections are served at a time; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// How long requests in flight may take after shutdown was asked for.
+    pub drain: Duration,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            origins: Origins::default(),
+            metrics_enabled: true,
+            body_limit: 1024 * 1024,
+            batch_limit: 8 * 1024 * 1024,
+            body_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(60),
+            ping_timeout: Duration::from_secs(1),
+            header_timeout: Duration::from_secs(10),
+            max_connections: 1024,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The origins whose pages may call the API from a browser: a list, or any.
+///
+/// Those of a list may send credentials; any origin may not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origins(Allowed);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Allowed {
+    Any,
+    Listed(Vec<HeaderValue>),
+}
+
+impl Origins {
+    /// Takes a list of origins such as `https://ops.example.com:8443`, or the single one `*` for any.
+    ///
+    /// # Errors
+    /// [`InvalidValue`] on `cors_origins` for what is not an origin as browsers send it: scheme, host and, unless it
+    /// is the scheme's own, port; nothing behind.
+    pub fn new<'a>(origins: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidValue> {
+        let origins: Vec<&str> = origins.into_iter().map(str::trim).collect();
+        if origins == ["*"] {
+            return Ok(Self(Allowed::Any));
+        }
+        origins.into_iter().map(origin).collect::<Result<_, _>>().map(Allowed::Listed).map(Self)
+    }
+
+    /// The list, or `None` for any.
+    pub(crate) fn listed(&self) -> Option<&[HeaderValue]> {
+        match &self.0 {
+            Allowed::Any => None,
+            Allowed::Listed(origins) => Some(origins),
+        }
+    }
+}
+
+/// The four that development servers use.
+impl Default for Origins {
+    fn default() -> Self {
+        Self(Allowed::Listed(
+            ["http://localhost:3000", "http://localhost:5173", "http://127.0.0.1:3000", "http://127.0.0.1:5173"]
+                .map(HeaderValue::from_static)
+                .to_vec(),
+        ))
+    }
+}
+
+fn origin(text: &str) -> Result<HeaderValue, InvalidValue> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let sane = |host: &&str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+        !host.is_empty() && host.chars().all(plain) && !host.chars().any(|c| c.is_ascii_uppercase())
+    };
+    host.filter(sane).and_then(|_| HeaderValue::from_str(text).ok()).ok_or_else(|| {
+        let problem = format!("must be origins such as https://ops.example.com, or * alone, not '{text}'");
+        InvalidValue::new("cors_origins", problem)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port_and_nothing_else() {
+        assert!(Origins::new(["https://ops.example.com", " http://[::1]:8080 "]).is_ok());
+        assert_eq!(Origins::new(["*"]).unwrap().listed(), None);
+        for wrong in ["ops.example.com", "https://", "https://a/b", "https://a/", "HTTPS://a", "https://A", "null", ""]
+        {
+            assert!(Origins::new([wrong]).is_err(), "{wrong}");
+        }
+        assert!(Origins::new(["*", "https://a"]).is_err(), "any and a list contradict each other");
+    }
+}

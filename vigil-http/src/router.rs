@@ -1,0 +1,66 @@
+//! [`router`]: all routes, each with and without a trailing slash.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::routing::{MethodRouter, get, post, put};
+use axum::{Extension, Router};
+use vigil_core::Vigil;
+
+use crate::api::{actions, evaluate, health, ingest, policies, queue};
+use crate::body::BodyLimit;
+use crate::config::HttpConfig;
+use crate::layers;
+
+/// What every handler is given.
+#[derive(Debug, Clone)]
+pub(crate) struct App {
+    pub(crate) vigil: Arc<Vigil>,
+    pub(crate) config: Arc<HttpConfig>,
+}
+
+/// The whole API over one [`Vigil`], ready to be served by [`serve`](crate::serve), or to be nested or merged into a
+/// router of your own.
+///
+/// It answers whether or not [`Vigil::run`] runs; without that, what it takes in is kept but not acted on.
+pub fn router(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
+    let app = App { vigil, config: Arc::new(config) };
+    let batches = Extension(BodyLimit(app.config.batch_limit));
+    let mut routes = Routes(Router::new());
+    routes.add("/health", get(health::health));
+    routes.add("/ready", get(health::ready));
+    if app.config.metrics_enabled {
+        routes.add("/metrics", get(health::metrics));
+    }
+    routes.add("/api/v1/ingest", post(ingest::one));
+    routes.add("/api/v1/ingest/health", get(ingest::health));
+    routes.add("/api/v1/ingest/agent/metrics", post(ingest::some).layer(batches));
+    routes.add("/api/v1/actions", get(actions::list).post(actions::create));
+    routes.add("/api/v1/actions/health", get(actions::health));
+    routes.add("/api/v1/actions/status/{status}", get(actions::list_of_status));
+    routes.add("/api/v1/actions/{id}", get(actions::show));
+    routes.add("/api/v1/actions/{id}/cancel", put(actions::cancel));
+    routes.add("/api/v1/actions/{id}/status", put(actions::record));
+    routes.add("/api/v1/policies", get(policies::list).post(policies::create));
+    routes.add("/api/v1/policies/evaluate", post(evaluate::evaluate));
+    routes.add("/api/v1/policies/reload", post(policies::reload));
+    routes.add("/api/v1/policies/runner/status", get(policies::runner));
+    routes.add("/api/v1/policies/severity/{severity}", get(policies::list_of_severity));
+    let one = get(policies::show).put(policies::update).delete(policies::remove);
+    routes.add("/api/v1/policies/{name}", one);
+    routes.add("/api/v1/policies/{name}/enable", put(policies::enable));
+    routes.add("/api/v1/policies/{name}/disable", put(policies::disable));
+    routes.add("/api/v1/ui/queue/stats", get(queue::stats));
+    let router = routes.0.fallback(async || StatusCode::NOT_FOUND);
+    layers::around(router, &app).with_state(app)
+}
+
+/// Collects routes.
+struct Routes(Router<App>);
+
+impl Routes {
+    fn add(&mut self, path: &str, methods: MethodRouter<App>) {
+        let router = std::mem::take(&mut self.0);
+        self.0 = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
+    }
+}

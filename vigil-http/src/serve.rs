@@ -1,0 +1,94 @@
+//! [`serve`]: the accept loop, with the bounds that a server on a real network needs.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::config::HttpConfig;
+
+/// Serves a router until `shutdown` completes. Then it accepts nothing more, closes idle connections, finishes the requests
+/// in flight, and after [`HttpConfig::drain`] cuts off those that are left.
+///
+/// The accept loop is our own because `axum::serve` gives hyper no timer, so that a client that sends its head byte by byte
+/// would hold its connection for ever. The connections are tasks of a set that lives in this future: dropping it
+/// drops them, none is detached.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: &HttpConfig,
+    shutdown: impl Future<Output = ()> + Send,
+) {
+    let mut shutdown = pin!(shutdown);
+    let permits = Arc::new(Semaphore::new(config.max_connections));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    // HTTP/1 only: the reading of the version that tells HTTP/2 apart has no timeout.
+    let mut http = Builder::new(TokioExecutor::new()).http1_only();
+    http.http1().timer(TokioTimer::new()).header_read_timeout(config.header_timeout);
+
+    loop {
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            _ = connections.join_next(), if !connections.is_empty() => continue,
+            accepted = accept(&listener, &permits) => accepted,
+        };
+        let (permit, stream) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::error!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(Duration::from_millis(200)).await; // out of file handles, say: others must end first
+                continue;
+            }
+        };
+        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let connection = graceful.watch(connection.into_owned());
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error, "a connection broke off");
+            }
+            drop(permit);
+        });
+    }
+
+    drop(listener);
+    tracing::info!(connections = graceful.count(), "finishing what is in flight");
+    if tokio::time::timeout(config.drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "cut off what was still in flight");
+    }
+    connections.shutdown().await;
+}
+
+/// The next connection, once one more may be served.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(tokio::sync::OwnedSemaphorePermit, TcpStream)> {
+    let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Without it small answers wait for the client's acknowledgement; refused only by a dead socket.
+                let _ = stream.set_nodelay(true);
+                return Ok((permit, stream));
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether the client gave up before it was accepted.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
