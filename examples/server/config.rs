@@ -1,0 +1,159 @@
+//! [`Config`]: what the server runs with: flags beat environment beat file beat defaults.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use vigil_core::Settings;
+use vigil_core::target::TargetTags;
+use vigil_http::{HttpConfig, HttpRemediatorOptions, Origins, Secret};
+use vigil_store_sqlite::SqliteOptions;
+
+use crate::file::File;
+use crate::flags::Flags;
+use crate::logging::{LogFormat, LogLevel};
+
+const DEFAULT_FILE: &str = "configs/collector.yaml";
+const DEFAULT_POLICIES: &str = "configs/policies.yaml";
+const DEFAULT_DATABASE: &str = "sqlite:///./vigil.db";
+const DEFAULT_REMEDIATOR: &str = "http://127.0.0.1:8081/remediate";
+
+/// What the server runs with.
+#[derive(Debug)]
+pub(crate) struct Config {
+    /// The file that was read.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) address: SocketAddr,
+    pub(crate) database: SqliteOptions,
+    pub(crate) remediator_url: String,
+    pub(crate) remediator: HttpRemediatorOptions,
+    pub(crate) policies: Vec<PathBuf>,
+    pub(crate) settings: Settings,
+    pub(crate) http: HttpConfig,
+    pub(crate) log_level: LogLevel,
+    pub(crate) log_format: LogFormat,
+}
+
+impl Config {
+    /// Reads the file and puts everything together.
+    ///
+    /// # Errors
+    /// One sentence that names what is wrong and how to mend it.
+    pub(crate) fn load(flags: Flags) -> Result<Self, String> {
+        let path = named_or_default(flags.config.clone(), DEFAULT_FILE);
+        let file = path.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        if flags.redis_url.as_ref().or(file.redis_url.as_ref()).is_some_and(|url| !url.is_empty()) {
+            return Err(
+                "REDIS_URL is set, but this server has no Redis queue yet: unset it to use the queue in this process"
+                    .to_owned(),
+            );
+        }
+        let log_level = match &file.log_level {
+            Some(word) => Some(word.parse().map_err(|problem| format!("log_level {problem}"))?),
+            None => None,
+        };
+        let log_format = match &file.log_format {
+            Some(word) => Some(word.parse().map_err(|problem| format!("log_format {problem}"))?),
+            None => None,
+        };
+        Ok(Self {
+            address: address(&flags, &file)?,
+            database: database(&flags, &file)?,
+            remediator: remediator(&flags, &file)?,
+            policies: policies(&flags, &file),
+            settings: settings(&file)?,
+            http: http(&flags, &file)?,
+            log_level: flags.log_level.or(log_level).unwrap_or_default(),
+            log_format: flags.log_format.or(log_format).unwrap_or_default(),
+            remediator_url: flags
+                .remediator_url
+                .or(file.remediator.url)
+                .unwrap_or_else(|| DEFAULT_REMEDIATOR.to_owned()),
+            file: path,
+        })
+    }
+}
+
+/// A file that was named must be there; the default one need not.
+fn named_or_default(named: Option<PathBuf>, default: &str) -> Option<PathBuf> {
+    named.or_else(|| Path::new(default).is_file().then(|| PathBuf::from(default)))
+}
+
+fn policies(flags: &Flags, file: &File) -> Vec<PathBuf> {
+    if !flags.policies.is_empty() {
+        return flags.policies.clone();
+    }
+    file.policies.clone().unwrap_or_else(|| named_or_default(None, DEFAULT_POLICIES).into_iter().collect())
+}
+
+fn address(flags: &Flags, file: &File) -> Result<SocketAddr, String> {
+    let host = flags.host.as_ref().or(file.host.as_ref()).map_or("127.0.0.1", String::as_str);
+    let ip: IpAddr = match host {
+        "localhost" => IpAddr::from([127, 0, 0, 1]),
+        host => host.parse().map_err(|_| format!("host: '{host}' is not an IP address"))?,
+    };
+    let anonymous = flags.allow_anonymous || file.allow_anonymous.unwrap_or(false);
+    if !ip.is_loopback() && !anonymous {
+        return Err(format!(
+            "host {ip} can be reached from elsewhere, and no API keys are configured: add --allow-anonymous if that is what you want"
+        ));
+    }
+    Ok(SocketAddr::new(ip, flags.port.or(file.port).unwrap_or(8000)))
+}
+
+fn database(flags: &Flags, file: &File) -> Result<SqliteOptions, String> {
+    let url = flags.database_url.as_ref().or(file.database_url.as_ref()).map_or(DEFAULT_DATABASE, String::as_str);
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Err(
+            "DATABASE_URL names PostgreSQL, but this server has only SQLite yet: use sqlite:///./vigil.db".to_owned()
+        );
+    }
+    let mut options = SqliteOptions::of_url(url).map_err(|error| format!("DATABASE_URL: {error}"))?;
+    options.readers = file.pool.readers.unwrap_or(options.readers);
+    Ok(options)
+}
+
+fn remediator(flags: &Flags, file: &File) -> Result<HttpRemediatorOptions, String> {
+    let secret_file = flags.remediator_secret_file.as_ref().or(file.remediator.secret_file.as_ref());
+    let secret = match (&flags.remediator_secret, secret_file) {
+        (Some(secret), _) => Some(secret.clone()),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path);
+            Some(text.map_err(|error| format!("the secret file {}: {error}", path.display()))?.trim().to_owned())
+        }
+        (None, None) => None,
+    };
+    let defaults = HttpRemediatorOptions::default();
+    Ok(HttpRemediatorOptions {
+        secret: secret.map(Secret::new),
+        probe: file.remediator.probe.unwrap_or(defaults.probe),
+        timeout: file.settings().remediation_timeout,
+        connect_timeout: file.connect_timeout().unwrap_or(defaults.connect_timeout),
+    })
+}
+
+fn settings(file: &File) -> Result<Settings, String> {
+    let mut settings = file.settings();
+    if let Some(tags) = &file.target_tags {
+        settings.target_tags = TargetTags::new(tags.iter().cloned());
+    }
+    settings.check()?;
+    Ok(settings)
+}
+
+fn http(flags: &Flags, file: &File) -> Result<HttpConfig, String> {
+    let defaults = HttpConfig::default();
+    let origins = match &file.cors_origins {
+        Some(origins) => Origins::new(origins.iter().map(String::as_str)).map_err(|error| error.to_string())?,
+        None => defaults.origins.clone(),
+    };
+    Ok(HttpConfig {
+        origins,
+        metrics_enabled: flags.metrics_enabled.or(file.metrics_enabled).unwrap_or(defaults.metrics_enabled),
+        body_limit: file.http.body_limit_bytes.unwrap_or(defaults.body_limit),
+        batch_limit: file.http.batch_limit_bytes.unwrap_or(defaults.batch_limit),
+        request_timeout: file.request_timeout().unwrap_or(defaults.request_timeout),
+        header_timeout: file.header_timeout().unwrap_or(defaults.header_timeout),
+        max_connections: file.http.max_connections.unwrap_or(defaults.max_connections),
+        ..defaults
+    })
+}

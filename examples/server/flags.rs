@@ -1,0 +1,69 @@
+//! The command line and the environment. A flag beats its variable, both beat the file.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::logging::{LogFormat, LogLevel};
+
+/// Vigil, a self-healing control plane: takes metrics, evaluates policies, has a remediator act, and verifies that it
+/// worked.
+///
+/// Flags beat environment variables, those beat the configuration file, that beats the defaults.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "server", version)]
+pub(crate) struct Flags {
+    /// The configuration file [default: configs/collector.yaml, if it is there]
+    #[arg(long = "config", env = "CONFIG_PATH", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where data is kept: sqlite:///./vigil.db (relative), sqlite:////absolute/path.db, sqlite::memory:
+    /// [default: sqlite:///./vigil.db]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
+
+    /// The Redis that carries the queue. Unset: a queue in this process
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) redis_url: Option<String>,
+
+    /// The address to listen on. Another one than loopback needs --allow-anonymous [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host: Option<String>,
+
+    /// The port to listen on; 0 takes any free one [default: 8000]
+    #[arg(long, env = "COLLECTOR_PORT", value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+
+    /// Lets anybody who can reach the server act, without keys
+    #[arg(long)]
+    pub(crate) allow_anonymous: bool,
+
+    /// The remediator, exactly as given, or `dry-run` to carry nothing out
+    /// [default: http://127.0.0.1:8081/remediate]
+    #[arg(long, env = "REMEDIATOR_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) remediator_url: Option<String>,
+
+    /// Signs every call of the remediator
+    #[arg(long, env = "REMEDIATOR_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub(crate) remediator_secret: Option<String>,
+
+    /// The file that holds the secret instead
+    #[arg(long, env = "REMEDIATOR_SECRET_FILE", value_name = "FILE", conflicts_with = "remediator_secret")]
+    pub(crate) remediator_secret_file: Option<PathBuf>,
+
+    /// A file of policies; may be given several times [default: configs/policies.yaml, if it is there]
+    #[arg(long = "policies", value_name = "FILE")]
+    pub(crate) policies: Vec<PathBuf>,
+
+    /// trace, debug, info, warning, error or critical [default: info]
+    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL")]
+    pub(crate) log_level: Option<LogLevel>,
+
+    /// json or text [default: json]
+    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+
+    /// Whether /metrics answers: true or false [default: true]
+    #[arg(long, env = "METRICS_ENABLED", value_name = "BOOL", value_parser = clap::builder::BoolishValueParser::new())]
+    pub(crate) metrics_enabled: Option<bool>,
+}

@@ -1,0 +1,137 @@
+//! The whole service: HTTP API, policy engine, worker, verifier and runner on SQLite and the in-process queue.
+//!
+//! `cargo run --release --example server`, then `curl http://localhost:8000/health`. `--help` names every flag; see
+//! `configs/collector.yaml` for the file.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use vigil_core::Vigil;
+use vigil_core::clock::SystemClock;
+use vigil_core::remediator::{DryRun, Remediator};
+use vigil_http::{HttpRemediator, router, serve};
+use vigil_store_sqlite::SqliteStore;
+
+mod config;
+mod file;
+mod flags;
+mod logging;
+
+use config::Config;
+use flags::Flags;
+
+/// Anything that stops the start is one sentence for whoever started it.
+type Fatal = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let started = Config::load(Flags::parse()).map_err(Fatal::from);
+    let ended = match started {
+        Ok(config) => run(config).await,
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("server: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> Result<(), Fatal> {
+    logging::start(config.log_level, config.log_format);
+    let store = Arc::new(SqliteStore::open(config.database.clone()).await?);
+    let vigil = Vigil::builder()
+        .store(store.clone())
+        .remediator(remediator(&config)?)
+        .policy_files(config.policies.clone())
+        .settings(config.settings.clone())
+        .build()?;
+    let vigil = Arc::new(vigil);
+    vigil.load_policies().await?;
+    let listener = TcpListener::bind(config.address)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", config.address))?;
+    announce(&config, listener.local_addr()?, &vigil);
+
+    let (stop, stop_loop) = (CancellationToken::new(), CancellationToken::new());
+    let api = async {
+        serve(listener, router(vigil.clone(), config.http.clone()), &config.http, stop.cancelled()).await;
+        // Only when no request can start new work any more.
+        stop_loop.cancel();
+    };
+    let (looped, (), ()) = tokio::join!(vigil.run(stop_loop.cancelled()), api, on_signal(&stop, &stop_loop));
+    drop(vigil);
+    if let Ok(store) = Arc::try_unwrap(store) {
+        store.close().await;
+    }
+    tracing::info!("stopped");
+    Ok(looped?)
+}
+
+fn remediator(config: &Config) -> Result<Arc<dyn Remediator>, Fatal> {
+    if config.remediator_url == "dry-run" {
+        tracing::warn!("dry run: nothing is carried out");
+        return Ok(Arc::new(DryRun::new()));
+    }
+    let remediator = HttpRemediator::new(&config.remediator_url, Arc::new(SystemClock), config.remediator.clone());
+    Ok(Arc::new(remediator.map_err(|error| format!("REMEDIATOR_URL: {}", chain(&error)))?))
+}
+
+fn announce(config: &Config, address: SocketAddr, vigil: &Vigil) {
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        %address,
+        config = config.file.as_ref().map(|path| path.display().to_string()),
+        policies = vigil.catalog().set().len(),
+        remediator = config.remediator_url,
+        "serving"
+    );
+    tracing::info!("REDIS_URL is not set: the queue is in this process, and the store brings back what it forgets");
+    if address.ip().is_loopback() {
+        tracing::info!("no API keys are configured: bound to loopback only");
+    } else {
+        tracing::warn!(
+            "no API keys are configured and anonymous access is allowed: anybody who can reach {address} may act"
+        );
+    }
+}
+
+/// Asks everything to stop at the first signal; a second one does not wait for work in flight.
+async fn on_signal(stop: &CancellationToken, stopped: &CancellationToken) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return tracing::error!(
+            "signals cannot be caught: stop the process with SIGKILL, nothing acknowledged is lost"
+        );
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping: requests and actions in flight are finished first, a second signal ends them");
+    stop.cancel();
+    tokio::select! {
+        () = stopped.cancelled() => {}
+        _ = interrupt.recv() => std::process::exit(130),
+        _ = terminate.recv() => std::process::exit(143),
+    }
+}
+
+/// An error with all its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
