@@ -1,0 +1,68 @@
+# What the scripts need beside Rust, and how to come by it. Sourced, not run.
+# Nothing is installed without a word. What is not a system package goes to $tools, which may be deleted at any time.
+
+tools=${VIGIL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/vigil-tools}
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null; then sudo "$@"
+    else die "this needs root, and there is no sudo; run as root: $*"
+    fi
+}
+
+need_rust() {
+    command -v cargo >/dev/null || die "cargo is missing: install Rust from https://rustup.rs"
+    if ! command -v cc >/dev/null; then
+        command -v apt-get >/dev/null || die "a C compiler is missing (SQLite is built from source)"
+        say "Installing a C compiler (SQLite is built from source)"
+        as_root apt-get update -qq
+        as_root apt-get install -y -qq --no-install-recommends gcc libc6-dev
+    fi
+}
+
+# rustfmt and clippy come with rustup's default profile, but not with its minimal one.
+need_components() {
+    local component
+    for component in rustfmt clippy; do
+        if ! cargo "${component#rust}" --version >/dev/null 2>&1; then
+            say "Adding $component to the toolchain"
+            rustup component add "$component"
+        fi
+    done
+}
+
+# promtool judges what /metrics answers. Its one file is taken out of Debian's package: installing that would start a server.
+need_promtool() {
+    PATH=$PATH:$tools/bin
+    command -v promtool >/dev/null && return
+    if ! command -v apt-get >/dev/null; then
+        [ -z "${CI:-}" ] || die "promtool is missing, and there is no apt-get to fetch it with"
+        say "promtool is missing, and there is no apt-get to fetch it with: its test will say 'skipped'"
+        return
+    fi
+    say "Fetching promtool into $tools/bin"
+    mkdir -p "$tools/bin" "$tools/deb"
+    (
+        cd "$tools/deb"
+        download() { apt-get download -q promtool 2>/dev/null || apt-get download -q prometheus; }
+        download 2>/dev/null || { as_root apt-get update -qq && download; }
+        dpkg -x ./*.deb root
+        cp root/usr/bin/promtool "$tools/bin/"
+    )
+    rm -rf "$tools/deb"
+}
+
+# No registry has a current binary. Built without optimisation it takes a minute or less, and a check two seconds.
+readonly CARGO_DENY=0.20.2
+
+need_cargo_deny() {
+    cargo_deny=$tools/cargo-deny-$CARGO_DENY/bin/cargo-deny
+    [ -x "$cargo_deny" ] && return
+    CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=0 CARGO_TARGET_DIR=$tools/build \
+        cargo install --quiet --locked --debug --root "$tools/cargo-deny-$CARGO_DENY" \
+        "cargo-deny@$CARGO_DENY"
+    rm -rf "$tools/build"
+}
