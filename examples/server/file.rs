@@ -183,39 +183,3 @@ impl File {
 fn days(days: u64) -> Seconds {
     Seconds(Duration::from_secs(days.saturating_mul(86_400)))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_shipped_file_says_the_defaults() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/collector.yaml");
-        let shipped = std::fs::read_to_string(path).unwrap();
-        // Every key is shown commented out with its default: take the comment signs away and read it.
-        let keys: String = shipped
-            .lines()
-            .filter_map(|line| line.strip_prefix('#'))
-            .filter(|line| !line.starts_with(' ') || line.starts_with("  "))
-            .fold(String::new(), |mut text, line| {
-                text.push_str(line);
-                text.push('\n');
-                text
-            });
-        let file = File::parse(&keys).unwrap_or_else(|error| panic!("{error}\n{keys}"));
-        assert_eq!(file.settings(), Settings::default());
-        assert_eq!(file.port, Some(8000));
-    }
-
-    #[test]
-    fn an_unknown_key_is_named_with_its_line() {
-        let error = File::parse("port: 8000\nprot: 1\n").unwrap_err();
-        assert!(error.contains("prot") && error.contains("line 2"), "{error}");
-    }
-
-    #[test]
-    fn a_wrong_value_is_named_with_its_line() {
-        let error = File::parse("runner:\n  interval_seconds: soon\n").unwrap_err();
-        assert!(error.contains("line 2"), "{error}");
-    }
-}

@@ -54,6 +54,8 @@ impl FromStr for LogFormat {
 }
 
 /// Logs to standard output from now on. Vigil's own lines at `level`, those of libraries only from a warning on.
+///
+/// The module a line comes from is left out: it would be called `target`, as what is healed is.
 pub(crate) fn start(LogLevel(level): LogLevel, format: LogFormat) {
     let libraries = level.min(Level::WARN);
     let filter = EnvFilter::new(format!(
@@ -61,7 +63,13 @@ pub(crate) fn start(LogLevel(level): LogLevel, format: LogFormat) {
     ));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter);
     match format {
-        LogFormat::Json => subscriber.json().flatten_event(true).with_current_span(true).with_span_list(false).init(),
+        LogFormat::Json => subscriber
+            .json()
+            .with_target(false)
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .init(),
         LogFormat::Text => subscriber.init(),
     }
 }

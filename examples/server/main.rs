@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vigil_core::Vigil;
 use vigil_core::clock::SystemClock;
@@ -58,6 +58,7 @@ async fn run(config: Config) -> Result<(), Fatal> {
     let listener = TcpListener::bind(config.address)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.address))?;
+    let signals = Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
     announce(&config, listener.local_addr()?, &vigil);
 
     let (stop, stop_loop) = (CancellationToken::new(), CancellationToken::new());
@@ -66,7 +67,7 @@ async fn run(config: Config) -> Result<(), Fatal> {
         // Only when no request can start new work any more.
         stop_loop.cancel();
     };
-    let (looped, (), ()) = tokio::join!(vigil.run(stop_loop.cancelled()), api, on_signal(&stop, &stop_loop));
+    let (looped, (), ()) = tokio::join!(vigil.run(stop_loop.cancelled()), api, signals.stop(&stop, &stop_loop));
     drop(vigil);
     if let Ok(store) = Arc::try_unwrap(store) {
         store.close().await;
@@ -103,24 +104,30 @@ fn announce(config: &Config, address: SocketAddr, vigil: &Vigil) {
     }
 }
 
-/// Asks everything to stop at the first signal; a second one does not wait for work in flight.
-async fn on_signal(stop: &CancellationToken, stopped: &CancellationToken) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return tracing::error!(
-            "signals cannot be caught: stop the process with SIGKILL, nothing acknowledged is lost"
-        );
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// SIGINT and SIGTERM, caught from the moment this exists.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    tracing::info!("stopping: requests and actions in flight are finished first, a second signal ends them");
-    stop.cancel();
-    tokio::select! {
-        () = stopped.cancelled() => {}
-        _ = interrupt.recv() => std::process::exit(130),
-        _ = terminate.recv() => std::process::exit(143),
+
+    /// Asks everything to stop at the first signal; a second one does not wait for work in flight.
+    async fn stop(mut self, stop: &CancellationToken, stopped: &CancellationToken) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        tracing::info!("stopping: requests and actions in flight are finished first, a second signal ends them");
+        stop.cancel();
+        tokio::select! {
+            () = stopped.cancelled() => {}
+            _ = self.interrupt.recv() => std::process::exit(130),
+            _ = self.terminate.recv() => std::process::exit(143),
+        }
     }
 }
 

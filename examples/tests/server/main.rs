@@ -1,0 +1,9 @@
+//! The example server as a process: its environment, the loop over real HTTP, and kill -9 under load.
+
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // tests run processes, spawn clients and read their own knobs
+
+mod chaos;
+mod environment;
+mod healing;
+mod policies;
+mod process;
