@@ -1,5 +1,7 @@
+# shellcheck shell=bash
 # What the scripts need beside Rust, and how to come by it. Sourced, not run.
 # Nothing is installed without a word. What is not a system package goes to $tools, which may be deleted at any time.
+# Whoever sources it has said `set -euo pipefail`.
 
 tools=${VIGIL_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/vigil-tools}
 
@@ -46,7 +48,7 @@ need_promtool() {
     say "Fetching promtool into $tools/bin"
     mkdir -p "$tools/bin" "$tools/deb"
     (
-        cd "$tools/deb"
+        cd "$tools/deb" || exit
         download() { apt-get download -q promtool 2>/dev/null || apt-get download -q prometheus; }
         download 2>/dev/null || { as_root apt-get update -qq && download; }
         dpkg -x ./*.deb root

@@ -12,8 +12,9 @@ fn shipped() -> Option<Vec<PolicySpec>> {
         println!("skipped: {} is not part of this crate", path.display());
         return None;
     }
-    let text = std::fs::read_to_string(&path).unwrap();
-    Some(PolicySpec::parse_file(&text, "configs/policies.yaml", &ConditionRegistry::default()).unwrap())
+    let text = std::fs::read_to_string(&path).expect("the file can be read");
+    let parsed = PolicySpec::parse_file(&text, "configs/policies.yaml", &ConditionRegistry::default());
+    Some(parsed.unwrap_or_else(|error| panic!("{error}")))
 }
 
 #[test]
