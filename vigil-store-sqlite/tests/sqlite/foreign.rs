@@ -1,0 +1,75 @@
+//! Clients that know only the documented columns.
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions};
+use tempfile::TempDir;
+use vigil_core::action::{ActionId, ActionKey, ActionStatus, ActionType};
+use vigil_core::store::{ActionFilter, Due, Store};
+use vigil_core::tenant::TenantId;
+use vigil_store_sqlite::{SqliteOptions, SqliteStore};
+
+async fn open() -> (TempDir, SqliteStore, SqliteConnection) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("vigil.db");
+    let store = SqliteStore::open(SqliteOptions::file(&path)).await.unwrap();
+    let plain = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
+    (folder, store, plain)
+}
+
+async fn run(plain: &mut SqliteConnection, statement: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(AssertSqlSafe(statement.to_owned())).execute(plain).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_pending_action_of_a_foreign_client_is_due() {
+    let (_folder, store, mut plain) = open().await;
+    run(&mut plain, "INSERT INTO actions (target, action) VALUES ('web-1', 'restart-service')").await.unwrap();
+    run(
+        &mut plain,
+        "INSERT INTO actions (target, action, status, details) VALUES ('web-2', 'restart', 'pending', 'x')",
+    )
+    .await
+    .unwrap();
+    let due = store.due(Due::Delivery, ActionId(0), 10).await.unwrap();
+    assert_eq!(due.len(), 2);
+    assert!(due.iter().all(|action| action.managed && action.action == ActionType::RestartService));
+    assert_ne!(due[0].idempotency_key(), due[1].idempotency_key());
+    assert_ne!(due[0].nonce, due[1].nonce, "64 random bits each");
+    assert!(due[0].expires_at > due[0].started_at);
+}
+
+#[tokio::test]
+async fn what_a_foreign_client_records_is_not_carried_out() {
+    let (_folder, store, mut plain) = open().await;
+    for status in ["running", "completed", "failed", "cancelled"] {
+        let statement = format!("INSERT INTO actions (target, action, status) VALUES ('web-1', 'restart', '{status}')");
+        run(&mut plain, &statement).await.unwrap();
+    }
+    assert_eq!(store.due(Due::Delivery, ActionId(0), 10).await.unwrap(), []);
+    let all =
+        store.actions(&TenantId::default(), &ActionFilter { limit: 10, ..ActionFilter::default() }).await.unwrap();
+    assert!(all.len() == 4 && all.iter().all(|action| !action.managed && !action.occupies));
+    let first = store.action(&ActionKey { tenant: TenantId::default(), id: ActionId(1) }).await.unwrap().unwrap();
+    assert_eq!(first.status, ActionStatus::Running);
+}
+
+#[tokio::test]
+async fn a_word_that_is_none_of_ours_is_refused_at_the_border() {
+    let (_folder, _store, mut plain) = open().await;
+    for values in ["('web-1', 'explode', 'pending')", "('web-1', 'restart', 'started')", "('', 'restart', 'pending')"] {
+        assert!(
+            run(&mut plain, &format!("INSERT INTO actions (target, action, status) VALUES {values}")).await.is_err(),
+            "{values}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_sample_is_stored() {
+    let (_folder, store, mut plain) = open().await;
+    run(&mut plain, r#"INSERT INTO metrics (name, value, tags) VALUES ('cpu', 12.5, '{"host": "web-1"}')"#)
+        .await
+        .unwrap();
+    run(&mut plain, "INSERT INTO metrics (name, value) VALUES ('cpu', 12.5)").await.unwrap();
+    store.ping().await.unwrap();
+}

@@ -1,0 +1,8 @@
+//! The SQLite store: the suite that every Store passes, and what only a file can do.
+
+#![allow(clippy::unwrap_used)] // a test that panics has failed
+
+mod conformance;
+mod durability;
+mod foreign;
+mod open;
