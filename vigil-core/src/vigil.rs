@@ -18,7 +18,7 @@ use crate::policy::{Condition, ConditionRegistry, Decision, Policy, PolicySpec, 
 use crate::queue::{MemoryQueue, Queue};
 use crate::random::{OsRandom, Random};
 use crate::reconciler::{DepthHistory, reconcile};
-use crate::remediator::Remediator;
+use crate::remediator::{DryRun, Remediator};
 use crate::runner::{self, RunnerState, RunnerStatus};
 use crate::settings::Settings;
 use crate::store::{
@@ -451,7 +451,7 @@ impl VigilBuilder {
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::with_clock(clock.clone())));
         let context = Context {
             queue: self.queue.unwrap_or_else(|| Arc::new(MemoryQueue::new())),
-            remediator: self.remediator.ok_or_else(|| BuildError("a remediator is required".to_owned()))?,
+            remediator: self.remediator.unwrap_or_else(|| Arc::new(DryRun::new())),
             catalog: PolicyCatalog::new(store.clone(), self.registry, self.policy_files),
             store,
             random: self.random.unwrap_or_else(|| Arc::new(OsRandom)),
