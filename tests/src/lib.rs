@@ -1,3 +1,8 @@
 //! What the tests of several crates share.
 
 pub mod fake_remediator;
+
+/// The front page's code must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct FrontPage;

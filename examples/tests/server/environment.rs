@@ -45,7 +45,7 @@ async fn redis_url_unset_means_the_queue_in_this_process_and_is_logged() {
     let folder = folder();
     let server = with_env(&folder, &[]).await;
     assert_eq!(server.get("/ready").await.json()["queue"], "up");
-    assert!(server.log().iter().any(|line| line.contains("REDIS_URL is not set")), "{:?}", server.log());
+    server.logged("REDIS_URL is not set").await;
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn remediator_url_is_called_exactly_as_given() {
 async fn remediator_url_keeps_its_documented_default_and_ready_says_that_nothing_answers_there() {
     let folder = folder();
     let server = with_env(&folder, &[]).await;
-    assert!(server.log().iter().any(|line| line.contains("http://127.0.0.1:8081/remediate")));
+    server.logged("http://127.0.0.1:8081/remediate").await;
     let ready = server.get("/ready").await;
     assert_eq!((ready.status, &ready.json()["remediator"]), (200, &json!("down")));
 }
@@ -170,7 +170,7 @@ async fn log_level_takes_pythons_words_in_any_case() {
         command.env("LOG_LEVEL", word).env("REMEDIATOR_URL", "dry-run").args(["--port", "0"]);
         if logs_info {
             let server = Server::run(command).await;
-            assert!(server.log().iter().any(|line| line.contains("\"INFO\"")), "{word}");
+            server.logged("\"INFO\"").await;
         } else {
             // Nothing is logged at these levels that could name the port: a port in use shows that it starts as far.
             command.args(["--host", "203.0.113.1", "--allow-anonymous"]);
@@ -199,7 +199,7 @@ async fn another_address_than_loopback_needs_a_word_for_it() {
     open.args(["--host", "0.0.0.0", "--port", "0"]);
     assert!(refused(open).await.contains("--allow-anonymous"));
     let server = Server::start(folder.path(), &["--host", "0.0.0.0", "--allow-anonymous"]).await;
-    assert!(server.log().iter().any(|line| line.contains("anybody who can reach")));
+    server.logged("anybody who can reach").await;
 }
 
 #[tokio::test]

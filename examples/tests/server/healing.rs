@@ -47,7 +47,7 @@ async fn one_violating_sample_gives_one_action_one_task_one_call_and_a_recovered
     let calls = remediator.calls();
     assert_eq!(calls.len(), 3, "two were told to wait");
     assert!(calls.iter().all(|call| call.key() == calls[0].key()), "one key for all attempts");
-    assert_eq!(calls.iter().map(|call| call.attempt()).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(calls.iter().map(vigil_tests::fake_remediator::Call::attempt).collect::<Vec<_>>(), [1, 2, 3]);
     let body = calls[0].json();
     assert_eq!(
         (&body["policy_name"], &body["severity"], &body["target"], &body["action"], &body["params"]["grace"]),

@@ -84,15 +84,21 @@ impl Server {
                 }
             }
         });
-        let address = match timeout(PATIENCE, served).await {
-            Ok(Ok(address)) => address,
-            _ => {
-                let _ = child.start_kill();
-                let output = child.wait_with_output().await.expect("it ended");
-                panic!("the server did not start: {}", String::from_utf8_lossy(&output.stderr));
-            }
+        let Ok(Ok(address)) = timeout(PATIENCE, served).await else {
+            let _ = child.start_kill();
+            let output = child.wait_with_output().await.expect("it ended");
+            panic!("the server did not start: {}", String::from_utf8_lossy(&output.stderr));
         };
         Self { child, address, log }
+    }
+
+    /// Waits until it has logged a line with `words`.
+    pub(crate) async fn logged(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().iter().any(|line| line.contains(words)) {
+            assert!(Instant::now() < deadline, "'{words}' is not in {:#?}", self.log());
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// What it logged so far.
