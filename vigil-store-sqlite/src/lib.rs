@@ -8,6 +8,9 @@ mod error;
 mod metrics;
 mod migrate;
 mod options;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that panics has failed
+mod plans;
 mod policies;
 mod retention;
 mod row;
