@@ -2,7 +2,7 @@
 //! when the writer is free shares one transaction; there is no flush timer.
 
 use futures_util::future::BoxFuture;
-use sqlx::SqliteConnection;
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use vigil_core::store::{MetricBatch, Recorded, StoreError};
@@ -33,7 +33,11 @@ impl Writer {
         let (control, control_jobs) = mpsc::channel(waiting_room);
         let (metrics, metric_jobs) = mpsc::channel(waiting_room);
         let task = tokio::spawn(async move {
-            write(connection, control_jobs, metric_jobs).await;
+            let connection = write(connection, control_jobs, metric_jobs).await;
+            // Everything is committed already: closing only folds the write-ahead log into the file, and may fail.
+            if let Err(error) = connection.close().await {
+                tracing::warn!(%error, "the database was not closed cleanly; its log is read at the next start");
+            }
             drop(guard);
         });
         Self { control, metrics, task }
@@ -81,7 +85,7 @@ async fn write(
     mut connection: SqliteConnection,
     mut control: mpsc::Receiver<Box<dyn Job>>,
     mut metrics: mpsc::Receiver<MetricJob>,
-) {
+) -> SqliteConnection {
     loop {
         tokio::select! {
             biased;
@@ -101,7 +105,7 @@ async fn write(
                 }
                 run_metrics(&mut connection, jobs).await;
             }
-            else => return,
+            else => return connection,
         }
     }
 }
