@@ -7,6 +7,7 @@ mod context;
 mod controller;
 pub mod episode;
 pub mod events;
+mod follower;
 pub mod invalid;
 mod lanes;
 pub mod metric;

@@ -66,7 +66,6 @@ struct Reconciler {
 
 impl Reconciler {
     async fn tick(&self) {
-        self.report("policies could not be refreshed", self.context.catalog.refresh().await);
         if let Err(error) = self.context.queue.rescue(BATCH).await {
             tracing::error!(error = chain(&error), "tasks whose lease ran out could not be rescued");
         }

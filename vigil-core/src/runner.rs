@@ -1,9 +1,10 @@
 //! The runner: judges every target from its stored snapshot, whether or not a sample came. What a crash, a full lane or
-//! a restart left unjudged is judged here, within one interval.
+//! a restart left unjudged is judged here, within one interval. Replicas share the targets: the Store hands each of them
+//! to one runner per interval.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
@@ -12,27 +13,29 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Timestamp;
 use crate::context::{Context, chain};
 use crate::controller::Controller;
-use crate::episode::{Episode, EpisodeId};
+use crate::episode::Episode;
 use crate::metric::{Sample, Snapshot};
-use crate::policy::{Policy, PolicyName, Verdict, evaluate};
+use crate::policy::{Policy, Verdict, evaluate};
 use crate::store::{Scope, StoreError};
 use crate::target::Target;
 use crate::tenant::TenantId;
 
-/// What the runner is doing.
+/// What the runner of this process is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunnerStatus {
     /// Whether it is configured to run.
     pub enabled: bool,
     /// Whether it runs now.
     pub running: bool,
-    /// From one sweep to the next.
+    /// How often every target is judged, by whichever replica.
     pub interval: Duration,
-    /// How many targets it reads at a time.
+    /// How many targets it takes at a time.
     pub batch_size: usize,
-    /// When the last complete sweep ended.
+    /// When it last had nothing left to take.
     pub last_sweep: Option<Timestamp>,
-    /// How many (policy, target) pairs that judged.
+    /// How many targets it took in the last interval: its share.
+    pub targets: u64,
+    /// How many (policy, target) pairs it judged in the last interval.
     pub judged: u64,
 }
 
@@ -40,30 +43,62 @@ pub struct RunnerStatus {
 #[derive(Debug, Default)]
 pub(crate) struct RunnerState {
     running: AtomicBool,
-    last_sweep: AtomicI64,
-    judged: AtomicU64,
+    record: Mutex<Record>,
+}
+
+/// What was done lately.
+#[derive(Debug, Default)]
+struct Record {
+    last_sweep: Option<Timestamp>,
+    /// When, how many targets, how many pairs; oldest first.
+    done: VecDeque<(Timestamp, u64, u64)>,
 }
 
 impl RunnerState {
     pub(crate) fn status(&self, context: &Context) -> RunnerStatus {
         let settings = &context.settings.runner;
-        let last = self.last_sweep.load(Ordering::Relaxed);
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        record.forget(context.clock.now() - settings.interval);
         RunnerStatus {
             enabled: settings.enabled,
             running: self.running.load(Ordering::Relaxed),
             interval: settings.interval,
             batch_size: settings.batch_size,
-            last_sweep: (last != 0).then(|| Timestamp::from_micros(last)),
-            judged: self.judged.load(Ordering::Relaxed),
+            last_sweep: record.last_sweep,
+            targets: record.done.iter().map(|(_, targets, _)| targets).sum(),
+            judged: record.done.iter().map(|(_, _, judged)| judged).sum(),
+        }
+    }
+
+    fn swept(&self, pass: &Pass<'_>, complete: bool) {
+        let now = pass.context.clock.now();
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+        if pass.targets > 0 {
+            record.done.push_back((now, pass.targets, pass.judged));
+        }
+        if complete {
+            record.last_sweep = Some(now);
+        }
+        record.forget(now - pass.context.settings.runner.interval);
+    }
+}
+
+impl Record {
+    fn forget(&mut self, before: Timestamp) {
+        while self.done.front().is_some_and(|(at, ..)| *at < before) {
+            self.done.pop_front();
         }
     }
 }
 
-/// Sweeps again and again until the token is cancelled.
+/// How many times in an interval it asks for what is due, but at most once a second.
+const ASKS: u32 = 10;
+
+/// Judges what is due again and again until the token is cancelled.
 pub(crate) async fn run(context: Arc<Context>, state: Arc<RunnerState>, token: CancellationToken) {
     let _running = Running::new(&state.running);
     let controller = Controller::new(context.clone());
-    let mut ticks = interval(context.settings.runner.interval);
+    let mut ticks = interval((context.settings.runner.interval / ASKS).min(Duration::from_secs(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -71,14 +106,12 @@ pub(crate) async fn run(context: Arc<Context>, state: Arc<RunnerState>, token: C
             () = token.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let mut sweep =
-            Sweep { context: &context, controller: &controller, judged: HashSet::new(), unnamed: HashMap::new() };
-        match sweep.run(&token).await {
-            Ok(()) => {
-                state.judged.store(sweep.judged.len() as u64, Ordering::Relaxed);
-                state.last_sweep.store(context.clock.now().as_micros(), Ordering::Relaxed);
-            }
-            Err(error) => tracing::error!(error = chain(&error), "the runner's sweep failed; the next one starts over"),
+        let mut pass =
+            Pass { context: &context, controller: &controller, targets: 0, judged: 0, unnamed: HashMap::new() };
+        let done = pass.run(&token).await;
+        state.swept(&pass, done.is_ok());
+        if let Err(error) = done {
+            tracing::error!(error = chain(&error), "targets could not be judged; they are due again in an interval");
         }
     }
 }
@@ -99,127 +132,90 @@ impl Drop for Running<'_> {
     }
 }
 
-type Pair = (TenantId, PolicyName, Target);
-
-/// One pass over all targets and open episodes.
-struct Sweep<'a> {
+/// One look for what is due.
+struct Pass<'a> {
     context: &'a Arc<Context>,
     controller: &'a Controller,
-    judged: HashSet<Pair>,
+    targets: u64,
+    judged: u64,
     /// The samples that name no target, by tenant: policies with an exact target are judged by them too.
     unnamed: HashMap<TenantId, Vec<Sample>>,
 }
 
-impl Sweep<'_> {
+impl Pass<'_> {
     async fn run(&mut self, token: &CancellationToken) -> Result<(), StoreError> {
-        let mut open = self.open_episodes().await?;
-        let mut after: Option<Scope> = None;
+        let settings = &self.context.settings.runner;
         loop {
-            let batch = self.context.settings.runner.batch_size;
-            let scopes = self.context.store.scopes(after.as_ref(), batch).await?;
+            let scopes = self.context.store.claim_scopes(settings.interval, settings.batch_size).await?;
             for scope in &scopes {
                 if token.is_cancelled() {
                     return Ok(());
                 }
-                match self.judge_scope(scope, &open).await {
+                match self.judge_scope(scope).await {
                     Err(error @ StoreError::Unavailable(_)) => return Err(error),
                     Err(error) => {
                         tracing::error!(target = ?scope.target, error = chain(&error), "a target could not be judged");
                     }
-                    Ok(()) => {}
+                    Ok(()) => self.targets += 1,
                 }
             }
-            if scopes.len() < batch {
-                break;
-            }
-            after = scopes.last().cloned();
-        }
-        for (pair, episode) in open.drain() {
-            self.look_after(&pair, &episode).await?;
-        }
-        Ok(())
-    }
-
-    async fn open_episodes(&self) -> Result<HashMap<Pair, Episode>, StoreError> {
-        let mut open = HashMap::new();
-        let mut after = EpisodeId(0);
-        loop {
-            let page = self.context.store.open_episodes(after, 500).await?;
-            let full = page.len() == 500;
-            for episode in page {
-                after = episode.id;
-                open.insert((episode.tenant.clone(), episode.policy.clone(), episode.target.clone()), episode);
-            }
-            if !full {
-                return Ok(open);
+            if scopes.len() < settings.batch_size {
+                return Ok(());
             }
         }
     }
 
     /// Evaluates every policy of a scope over one snapshot; only what asks for attention goes to the controller.
-    async fn judge_scope(&mut self, scope: &Scope, open: &HashMap<Pair, Episode>) -> Result<(), StoreError> {
-        let judging = self.context.catalog.set().judging(scope);
+    async fn judge_scope(&mut self, scope: &Scope) -> Result<(), StoreError> {
+        let open = self.context.store.open_episodes(scope).await?;
+        let set = self.context.catalog.set();
+        for episode in &open {
+            let policy = set.policy(&episode.tenant, &episode.policy);
+            if !policy.is_some_and(|policy| policy.enabled && watches(policy, &episode.target)) {
+                self.controller.abandon(episode).await?;
+            }
+        }
+        let judging = set.judging(scope);
         if judging.is_empty() {
             return Ok(());
         }
         let since = self.context.store.now().await? - self.context.settings.staleness;
         let own = Snapshot::new(self.context.store.snapshot(scope, since).await?, since);
         for (policy, target) in judging {
-            let pair = (scope.tenant.clone(), policy.name.clone(), target.clone());
-            let evaluation = match policy.target.exact() {
-                Some(_) => evaluate(&policy, &self.with_unnamed(scope, &own, &target, since).await?),
-                None => evaluate(&policy, &own),
+            let evaluation = match (policy.target.exact(), &scope.target) {
+                (None, _) => evaluate(&policy, &own),
+                (Some(_), Some(_)) => evaluate(&policy, &self.with_unnamed(scope, &own, since).await?),
+                // The target's own scope, if it has one, is handed out by itself.
+                (Some(_), None) if self.is_scope(scope, &target, since).await? => continue,
+                (Some(_), None) => evaluate(&policy, &own),
             };
+            self.judged += 1;
             self.count(&policy, evaluation.verdict, evaluation.panic.as_deref());
-            let attention = evaluation.verdict == Verdict::Met || open.contains_key(&pair);
-            if attention {
+            if evaluation.verdict == Verdict::Met || is_open(&open, &policy, &target) {
                 self.controller.judge(&policy, &target).await?;
             }
-            self.judged.insert(pair);
         }
         Ok(())
     }
 
     /// The snapshot by which a policy with an exact target is judged.
-    async fn with_unnamed(
-        &mut self,
-        scope: &Scope,
-        own: &Snapshot,
-        target: &Target,
-        since: Timestamp,
-    ) -> Result<Snapshot, StoreError> {
+    async fn with_unnamed(&mut self, scope: &Scope, own: &Snapshot, since: Timestamp) -> Result<Snapshot, StoreError> {
         let mut joint = own.clone();
-        if scope.target.is_some() {
-            for sample in self.unnamed(&scope.tenant, since).await? {
-                joint.put(sample.clone());
-            }
-        } else {
-            let named = Scope { tenant: scope.tenant.clone(), target: Some(target.clone()) };
-            for sample in self.context.store.snapshot(&named, since).await? {
-                joint.put(sample);
-            }
+        if !self.unnamed.contains_key(&scope.tenant) {
+            let unnamed = Scope { tenant: scope.tenant.clone(), target: None };
+            self.unnamed.insert(scope.tenant.clone(), self.context.store.snapshot(&unnamed, since).await?);
+        }
+        for sample in &self.unnamed[&scope.tenant] {
+            joint.put(sample.clone());
         }
         Ok(joint)
     }
 
-    async fn unnamed(&mut self, tenant: &TenantId, since: Timestamp) -> Result<&[Sample], StoreError> {
-        if !self.unnamed.contains_key(tenant) {
-            let scope = Scope { tenant: tenant.clone(), target: None };
-            let samples = self.context.store.snapshot(&scope, since).await?;
-            self.unnamed.insert(tenant.clone(), samples);
-        }
-        Ok(&self.unnamed[tenant])
-    }
-
-    /// An open episode whose target no scope brought up: its policy is gone, or its samples are.
-    async fn look_after(&self, pair: &Pair, episode: &Episode) -> Result<(), StoreError> {
-        let set = self.context.catalog.set();
-        let policy = set.policy(&pair.0, &pair.1).filter(|policy| policy.enabled && watches(policy, &pair.2));
-        match policy {
-            None => self.controller.abandon(episode).await,
-            Some(_) if self.judged.contains(pair) => Ok(()),
-            Some(policy) => self.controller.judge(policy, &pair.2).await.map(drop),
-        }
+    /// Whether a target that policies name has fresh samples or an open episode of its own.
+    async fn is_scope(&self, unnamed: &Scope, target: &Target, since: Timestamp) -> Result<bool, StoreError> {
+        let scope = Scope::of(&unnamed.tenant, target);
+        Ok(!self.context.store.snapshot(&scope, since).await?.is_empty()
+            || !self.context.store.open_episodes(&scope).await?.is_empty())
     }
 
     fn count(&self, policy: &Policy, verdict: Verdict, panic: Option<&str>) {
@@ -228,6 +224,10 @@ impl Sweep<'_> {
         }
         self.context.telemetry.evaluated(policy.name.as_str(), verdict, panic.is_some());
     }
+}
+
+fn is_open(open: &[Episode], policy: &Policy, target: &Target) -> bool {
+    open.iter().any(|episode| episode.policy == policy.name && episode.target == *target)
 }
 
 /// Whether an episode on `target` can belong to the policy as it is now.

@@ -12,6 +12,7 @@ use crate::catalog::{CatalogError, PolicyCatalog};
 use crate::clock::{Clock, SystemClock};
 use crate::context::Context;
 use crate::events::Events;
+use crate::follower::follow;
 use crate::lanes::Lanes;
 use crate::metric::Snapshot;
 use crate::policy::{Condition, ConditionRegistry, Decision, Policy, PolicySpec, Verdict, evaluate, plan};
@@ -137,6 +138,8 @@ impl Vigil {
                 }
             });
         }
+        let follower = context.clone();
+        supervisor.spawn("follower", move |token| follow(follower.clone(), token));
         let verifier = context.clone();
         supervisor.spawn("verifier", move |token| verify(verifier.clone(), token));
         let (reconciler, history) = (context.clone(), self.history.clone());

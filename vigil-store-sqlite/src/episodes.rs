@@ -4,7 +4,7 @@ use sqlx::SqliteConnection;
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent};
 use vigil_core::policy::PolicyName;
-use vigil_core::store::{Actor, AuditEntry, EpisodeFilter, StoreError};
+use vigil_core::store::{Actor, AuditEntry, EpisodeFilter, Scope, StoreError};
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
 
@@ -164,14 +164,10 @@ pub(crate) async fn list(
     rows.iter().map(row::episode).collect()
 }
 
-pub(crate) async fn all_open(
-    connection: &mut SqliteConnection,
-    after: EpisodeId,
-    limit: usize,
-) -> Result<Vec<Episode>, Error> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = sqlx::query(ALL_OPEN).bind(after.0).bind(limit).fetch_all(connection).await?;
+pub(crate) async fn open_of(connection: &mut SqliteConnection, scope: &Scope) -> Result<Vec<Episode>, Error> {
+    let rows =
+        sqlx::query(OPEN_OF).bind(scope.tenant.as_str()).bind(scope.acting_on().as_str()).fetch_all(connection).await?;
     rows.iter().map(row::episode).collect()
 }
 
-pub(crate) const ALL_OPEN: &str = "SELECT * FROM episodes WHERE state <> 'resolved' AND id > ? ORDER BY id LIMIT ?";
+pub(crate) const OPEN_OF: &str = "SELECT * FROM episodes WHERE tenant = ? AND target = ? AND state <> 'resolved'";

@@ -14,6 +14,7 @@ mod plans;
 mod policies;
 mod retention;
 mod row;
+mod scopes;
 mod store;
 mod writer;
 

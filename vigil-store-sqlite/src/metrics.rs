@@ -172,35 +172,6 @@ pub(crate) async fn samples(
 pub(crate) const SAMPLES: &str = "SELECT name, series, value, at FROM metrics \
      WHERE tenant = ? AND target = ? AND name IN (SELECT value FROM json_each(?)) AND at >= ? ORDER BY at, id LIMIT ?";
 
-pub(crate) async fn scopes(
-    connection: &mut SqliteConnection,
-    after: Option<&Scope>,
-    limit: usize,
-) -> Result<Vec<Scope>, Error> {
-    let after_target = after.map(|scope| scope.target.as_ref().map_or("", Target::as_str));
-    let rows = sqlx::query(SCOPES)
-        .bind(after.map_or("", |scope| scope.tenant.as_str()))
-        .bind(after_target.unwrap_or(""))
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(connection)
-        .await?;
-    let mut scopes = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let (tenant, target): (String, String) = (row.try_get("tenant")?, row.try_get("target")?);
-        let tenant = TenantId::new(&tenant).map_err(|error| Error::unreadable("series, column tenant,", error))?;
-        let target = match target.as_str() {
-            "" => None,
-            name => Some(Target::new(name).map_err(|error| Error::unreadable("series, column target,", error))?),
-        };
-        scopes.push(Scope { tenant, target });
-    }
-    Ok(scopes)
-}
-
-/// No tenant is empty: everything lies behind a pair of empty texts.
-pub(crate) const SCOPES: &str = "SELECT DISTINCT tenant, target FROM series_latest WHERE (tenant, target) > (?, ?) \
-     ORDER BY tenant, target LIMIT ?";
-
 /// The answer that was given to a request with this key, `Ok(None)` if there was none in the last 24 hours.
 pub(crate) async fn replay<T: serde::de::DeserializeOwned>(
     connection: &mut SqliteConnection,

@@ -7,7 +7,7 @@ use vigil_core::episode::EpisodeId;
 use vigil_core::store::{ActionFilter, AuditFilter, Due};
 use vigil_core::target::Target;
 
-use crate::{actions, audit, episodes, metrics, migrate};
+use crate::{actions, audit, episodes, metrics, migrate, scopes};
 
 async fn plan(connection: &mut SqliteConnection, statement: &str) -> String {
     let explained = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
@@ -29,7 +29,7 @@ async fn every_hot_statement_uses_an_index() {
     let statements = [
         metrics::SNAPSHOT,
         metrics::SAMPLES,
-        metrics::SCOPES,
+        scopes::DUE,
         actions::LAST,
         actions::BUSY,
         actions::list_statement(&filter(None, None)),
@@ -40,7 +40,7 @@ async fn every_hot_statement_uses_an_index() {
         actions::due_statement(Due::Verification),
         actions::due_statement(Due::Occupation),
         episodes::OPEN_ONE,
-        episodes::ALL_OPEN,
+        episodes::OPEN_OF,
         audit::UNSEQUENCED,
         audit::list_statement(&of(None, None)),
         audit::list_statement(&of(Some(ActionId(1)), None)),
@@ -49,7 +49,8 @@ async fn every_hot_statement_uses_an_index() {
     for statement in statements {
         let plan = plan(&mut connection, statement).await;
         println!("{plan}\n    {statement}");
-        let scans = ["metrics", "actions", "episodes", "audit", "series_latest"].map(|table| format!("SCAN {table}"));
+        let scans =
+            ["metrics", "actions", "episodes", "audit", "series_latest", "scopes"].map(|table| format!("SCAN {table}"));
         assert!(!scans.iter().any(|scan| plan.split("; ").any(|step| step == scan)), "{plan}: {statement}");
         let sorts = plan.contains("TEMP B-TREE FOR ORDER BY") && statement != metrics::SAMPLES;
         assert!(!sorts, "a page must not sort all: {plan}: {statement}");

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
+use tokio::sync::Notify;
 use vigil_core::action::{Action, ActionId, ActionKey, Change};
 use vigil_core::clock::{Clock, Timestamp};
 use vigil_core::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Resolution};
@@ -23,7 +24,9 @@ use vigil_core::tenant::TenantId;
 
 use crate::error::Error;
 use crate::writer::Writer;
-use crate::{OpenError, SqliteOptions, actions, admission, audit, episodes, metrics, migrate, policies, retention};
+use crate::{
+    OpenError, SqliteOptions, actions, admission, audit, episodes, metrics, migrate, policies, retention, scopes,
+};
 
 /// The Store in one SQLite file: write-ahead log, `synchronous=FULL`, one writer with group commit, several readers.
 ///
@@ -35,6 +38,7 @@ pub struct SqliteStore {
     writer: Writer,
     /// `None` in memory: there the writer's connection is the only one that sees the data.
     readers: Option<SqlitePool>,
+    policies_changed: Notify,
 }
 
 impl SqliteStore {
@@ -65,7 +69,7 @@ impl SqliteStore {
                 .connect_lazy_with(connect.clone().read_only(true).create_if_missing(false))
         });
         let writer = Writer::start(connection, options.waiting_room.max(1), lock);
-        Ok(Self { clock: options.clock, writer, readers })
+        Ok(Self { clock: options.clock, writer, readers, policies_changed: Notify::new() })
     }
 
     /// Commits what was accepted and closes the file.
@@ -117,8 +121,12 @@ fn refused(path: &Path, error: sqlx::Error) -> OpenError {
     }
 }
 
-/// The file is ours alone: whoever held a lease is gone.
+/// The file is ours alone: whoever held a lease is gone, and whatever was to be judged is to be judged by us.
 async fn void_leases(connection: &mut SqliteConnection, now: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE scopes SET due_at = ?1 WHERE due_at > ?1")
+        .bind(now.as_micros())
+        .execute(&mut *connection)
+        .await?;
     sqlx::query("UPDATE actions SET lease_until = ?1, verify_hidden = 0 WHERE lease_until > ?1 OR verify_hidden > 0")
         .bind(now.as_micros())
         .execute(connection)
@@ -152,9 +160,9 @@ impl Store for SqliteStore {
         self.read(move |c| Box::pin(async move { metrics::samples(c, &scope, &names, since, limit).await })).await
     }
 
-    async fn scopes(&self, after: Option<&Scope>, limit: usize) -> Result<Vec<Scope>, StoreError> {
-        let after = after.cloned();
-        self.read(move |c| Box::pin(async move { metrics::scopes(c, after.as_ref(), limit).await })).await
+    async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError> {
+        let now = self.clock.now();
+        self.writer.run(move |c| Box::pin(async move { scopes::claim(c, every, limit, now).await })).await
     }
 
     async fn admit(&self, intent: ActionIntent, guards: &[Guard]) -> Result<Admission, StoreError> {
@@ -226,8 +234,9 @@ impl Store for SqliteStore {
         self.read(move |c| Box::pin(async move { episodes::list(c, &tenant, &filter).await })).await
     }
 
-    async fn open_episodes(&self, after: EpisodeId, limit: usize) -> Result<Vec<Episode>, StoreError> {
-        self.read(move |c| Box::pin(async move { episodes::all_open(c, after, limit).await })).await
+    async fn open_episodes(&self, scope: &Scope) -> Result<Vec<Episode>, StoreError> {
+        let scope = scope.clone();
+        self.read(move |c| Box::pin(async move { episodes::open_of(c, &scope).await })).await
     }
 
     async fn due(&self, kind: Due, after: ActionId, limit: usize) -> Result<Vec<Action>, StoreError> {
@@ -258,7 +267,25 @@ impl Store for SqliteStore {
         actor: &Actor,
     ) -> Result<i64, StoreError> {
         let (tenant, actor, now) = (tenant.clone(), actor.clone(), self.clock.now());
-        self.writer.run(move |c| Box::pin(async move { policies::write(c, &tenant, writes, &actor, now).await })).await
+        let written = self
+            .writer
+            .run(move |c| Box::pin(async move { policies::write(c, &tenant, writes, &actor, now).await }))
+            .await;
+        // Also after an error: the caller may have gone away, and the change may be there.
+        self.policies_changed.notify_waiters();
+        written
+    }
+
+    async fn watch_policies(&self, seen: i64) -> Result<i64, StoreError> {
+        loop {
+            // Made before the look, so that no change can fall between the look and the wait.
+            let changed = self.policies_changed.notified();
+            let generation = self.policy_generation().await?;
+            if generation != seen {
+                return Ok(generation);
+            }
+            changed.await;
+        }
     }
 
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 
 use self::state::State;
 use super::{
@@ -24,6 +25,7 @@ mod audit;
 mod episodes;
 mod idempotency;
 mod policies;
+mod schedule;
 mod series;
 mod state;
 
@@ -35,6 +37,7 @@ mod state;
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    policies_changed: Notify,
 }
 
 impl MemoryStore {
@@ -48,7 +51,7 @@ impl MemoryStore {
 
     /// An empty Store on a clock of its own.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default() }
+        Self { clock, state: Mutex::default(), policies_changed: Notify::new() }
     }
 
     /// The state, and the time at which it was locked: no call sees an earlier time than the call before it saw.
@@ -90,8 +93,9 @@ impl Store for MemoryStore {
         Ok(self.lock().0.series.samples(scope, metrics, since, limit))
     }
 
-    async fn scopes(&self, after: Option<&Scope>, limit: usize) -> Result<Vec<Scope>, StoreError> {
-        Ok(self.lock().0.series.scopes(after, limit))
+    async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError> {
+        let (mut state, now) = self.lock();
+        Ok(state.claim_scopes(every, limit, now))
     }
 
     async fn admit(&self, intent: ActionIntent, guards: &[Guard]) -> Result<Admission, StoreError> {
@@ -155,8 +159,8 @@ impl Store for MemoryStore {
         Ok(self.lock().0.episodes.list(tenant, filter))
     }
 
-    async fn open_episodes(&self, after: EpisodeId, limit: usize) -> Result<Vec<Episode>, StoreError> {
-        Ok(self.lock().0.episodes.all_open(after, limit))
+    async fn open_episodes(&self, scope: &Scope) -> Result<Vec<Episode>, StoreError> {
+        Ok(self.lock().0.episodes.open_of(scope))
     }
 
     async fn due(&self, kind: Due, after: ActionId, limit: usize) -> Result<Vec<Action>, StoreError> {
@@ -179,7 +183,22 @@ impl Store for MemoryStore {
         actor: &Actor,
     ) -> Result<i64, StoreError> {
         let (mut state, now) = self.lock();
-        state.write_policies(tenant, writes, actor, now)
+        let generation = state.write_policies(tenant, writes, actor, now)?;
+        drop(state);
+        self.policies_changed.notify_waiters();
+        Ok(generation)
+    }
+
+    async fn watch_policies(&self, seen: i64) -> Result<i64, StoreError> {
+        loop {
+            // Made before the look, so that no change can fall between the look and the wait.
+            let changed = self.policies_changed.notified();
+            let generation = self.policy_generation().await?;
+            if generation != seen {
+                return Ok(generation);
+            }
+            changed.await;
+        }
     }
 
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {

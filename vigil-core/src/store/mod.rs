@@ -68,8 +68,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Sample>, StoreError>;
 
-    /// The scopes that have a newest sample, in a stable order, from behind `after` on.
-    async fn scopes(&self, after: Option<&Scope>, limit: usize) -> Result<Vec<Scope>, StoreError>;
+    /// Hands out up to `limit` scopes that are due to be judged, the longest due first: those with a newest sample or an open
+    /// episode. A scope is handed to one caller, whoever asks, and is due again after `every`: callers on several replicas
+    /// share the scopes, and what one that died was handed goes to another.
+    async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError>;
 
     /// Checks the guards in their order and, if all hold, inserts the action, moves its episode on and writes the audit, in
     /// one transaction. If one does not, writes the refusal on the episode and answers the reason. A race between any number
@@ -129,8 +131,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// A tenant's episodes, newest first by id.
     async fn episodes(&self, tenant: &TenantId, filter: &EpisodeFilter) -> Result<Vec<Episode>, StoreError>;
 
-    /// The open episodes of all tenants by id, from behind `after` on: for the loops only.
-    async fn open_episodes(&self, after: EpisodeId, limit: usize) -> Result<Vec<Episode>, StoreError>;
+    /// The open episodes of a scope's target; without a target, those of [`Target::unknown`].
+    async fn open_episodes(&self, scope: &Scope) -> Result<Vec<Episode>, StoreError>;
 
     /// Work that must be handed on, by action id from behind `after` on; see [`Due`].
     async fn due(&self, kind: Due, after: ActionId, limit: usize) -> Result<Vec<Action>, StoreError>;
@@ -140,6 +142,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// The generation alone: cheap enough to ask every second.
     async fn policy_generation(&self) -> Result<i64, StoreError>;
+
+    /// Waits until the generation is another one than `seen`, on whatever replica it was changed, and answers it. May wait
+    /// for ever: drop it to stop waiting.
+    async fn watch_policies(&self, seen: i64) -> Result<i64, StoreError>;
 
     /// Writes and removes policies of one tenant, all or none; answers the new generation, which is also the revision of
     /// every policy written.
@@ -216,6 +222,18 @@ pub struct Scope {
     pub tenant: TenantId,
     /// Which target; `None` for series that name none.
     pub target: Option<Target>,
+}
+
+impl Scope {
+    /// The scope of a target. The samples of [`Target::unknown`] are those that name none.
+    pub fn of(tenant: &TenantId, target: &Target) -> Self {
+        Self { tenant: tenant.clone(), target: Some(target.clone()).filter(|target| !target.is_unknown()) }
+    }
+
+    /// The target that its episodes are on.
+    pub fn acting_on(&self) -> Target {
+        self.target.clone().unwrap_or_else(Target::unknown)
+    }
 }
 
 /// A client's promise that a request is the same one as before when its key is. Kept for 24 hours, for each tenant, and

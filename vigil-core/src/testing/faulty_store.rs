@@ -82,8 +82,8 @@ impl Store for FaultyStore {
         self.call("samples", self.inner.samples(scope, metrics, since, limit)).await
     }
 
-    async fn scopes(&self, after: Option<&Scope>, limit: usize) -> Result<Vec<Scope>, StoreError> {
-        self.call("scopes", self.inner.scopes(after, limit)).await
+    async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError> {
+        self.call("claim_scopes", self.inner.claim_scopes(every, limit)).await
     }
 
     async fn admit(&self, intent: ActionIntent, guards: &[Guard]) -> Result<Admission, StoreError> {
@@ -136,12 +136,16 @@ impl Store for FaultyStore {
         self.call("episodes", self.inner.episodes(tenant, filter)).await
     }
 
-    async fn open_episodes(&self, after: EpisodeId, limit: usize) -> Result<Vec<Episode>, StoreError> {
-        self.call("open_episodes", self.inner.open_episodes(after, limit)).await
+    async fn open_episodes(&self, scope: &Scope) -> Result<Vec<Episode>, StoreError> {
+        self.call("open_episodes", self.inner.open_episodes(scope)).await
     }
 
     async fn due(&self, kind: Due, after: ActionId, limit: usize) -> Result<Vec<Action>, StoreError> {
         self.call("due", self.inner.due(kind, after, limit)).await
+    }
+
+    async fn watch_policies(&self, seen: i64) -> Result<i64, StoreError> {
+        self.call("watch_policies", self.inner.watch_policies(seen)).await
     }
 
     async fn policies(&self) -> Result<PolicyTable, StoreError> {

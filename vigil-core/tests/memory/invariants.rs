@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use vigil_core::action::{Action, ActionId, ActionStatus, Change, Verification};
-use vigil_core::episode::{EpisodeChange, EpisodeId, Resolution};
+use vigil_core::episode::{EpisodeChange, Resolution};
 use vigil_core::policy::Reason;
 use vigil_core::store::{
-    ActionFilter, ActionIntent, Actor, AuditFilter, Due, EpisodeFilter, Guard, MemoryStore, Store, StoreError,
+    ActionFilter, ActionIntent, Actor, AuditFilter, Due, EpisodeFilter, Guard, MemoryStore, Scope, Store, StoreError,
 };
 use vigil_core::tenant::TenantId;
 use vigil_core::testing::{ManualClock, episode_intent, intent, policy_name, target};
@@ -113,8 +113,9 @@ impl World {
         let (actor, tenant) = (Actor::new("test"), TenantId::default());
         match step {
             Step::Admit { on, status, by_policy, guarded, episode } => {
-                let open = self.store.open_episodes(EpisodeId(0), ALL).await.unwrap();
-                let open = open.into_iter().find(|open| episode && open.target == target(TARGETS[on]));
+                let scope = Scope::of(&tenant, &target(TARGETS[on]));
+                let open = self.store.open_episodes(&scope).await.unwrap();
+                let open = open.into_iter().find(|_| episode);
                 let condition = by_policy.then(|| episode_intent("p", "x").condition);
                 let intent = ActionIntent {
                     status,
@@ -218,7 +219,11 @@ impl World {
         let episodes = self.all_episodes().await;
         let open: Vec<_> = episodes.iter().filter(|episode| episode.is_open()).collect();
         assert_eq!(open.len(), open.iter().map(|e| (&e.policy, &e.target)).collect::<HashSet<_>>().len());
-        assert_eq!(open.len(), self.store.open_episodes(EpisodeId(0), ALL).await.unwrap().len());
+        for on in TARGETS {
+            let here = open.iter().filter(|episode| episode.target == target(on)).count();
+            let scope = Scope::of(&TenantId::default(), &target(on));
+            assert_eq!(here, self.store.open_episodes(&scope).await.unwrap().len());
+        }
 
         for on in TARGETS {
             self.check_indexes(on).await;

@@ -220,6 +220,7 @@ struct Runner {
     interval_seconds: Number,
     batch_size: usize,
     last_sweep: Option<Timestamp>,
+    targets: u64,
     judged: u64,
 }
 
@@ -232,6 +233,7 @@ pub(crate) async fn runner(State(app): State<App>, _: Caller) -> Json<RunnerAnsw
         interval_seconds: seconds(status.interval),
         batch_size: status.batch_size,
         last_sweep: status.last_sweep,
+        targets: status.targets,
         judged: status.judged,
     };
     Json(RunnerAnswer { ok: true, runner })

@@ -83,7 +83,7 @@ impl World {
     pub(crate) async fn written(&self) -> String {
         let tenant = TenantId::default();
         let mut samples = Vec::new();
-        for scope in self.store.scopes(None, 1000).await.unwrap() {
+        for scope in self.store.claim_scopes(std::time::Duration::ZERO, 1000).await.unwrap() {
             samples.push(self.store.snapshot(&scope, vigil_core::clock::Timestamp::MIN).await.unwrap());
         }
         let actions =

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeId};
 use crate::policy::PolicyName;
-use crate::store::EpisodeFilter;
+use crate::store::{EpisodeFilter, Scope};
 use crate::target::Target;
 use crate::tenant::TenantId;
 
@@ -14,7 +14,7 @@ use crate::tenant::TenantId;
 pub(super) struct EpisodeTable {
     rows: BTreeMap<EpisodeId, Episode>,
     by_tenant: HashMap<TenantId, BTreeSet<EpisodeId>>,
-    open: BTreeSet<EpisodeId>,
+    open_by_scope: HashMap<Scope, BTreeSet<EpisodeId>>,
     open_by_key: HashMap<(TenantId, PolicyName, Target), EpisodeId>,
 }
 
@@ -33,11 +33,18 @@ impl EpisodeTable {
         let id = episode.id;
         let key = (episode.tenant.clone(), episode.policy.clone(), episode.target.clone());
         self.by_tenant.entry(episode.tenant.clone()).or_default().insert(id);
+        let scope = Scope::of(&episode.tenant, &episode.target);
         if episode.is_open() {
-            self.open.insert(id);
+            self.open_by_scope.entry(scope).or_default().insert(id);
             self.open_by_key.insert(key, id);
-        } else if self.open.remove(&id) {
+        } else if self.open_by_key.get(&key) == Some(&id) {
             self.open_by_key.remove(&key);
+            if let Some(ids) = self.open_by_scope.get_mut(&scope) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.open_by_scope.remove(&scope);
+                }
+            }
         }
         self.rows.insert(id, episode);
     }
@@ -56,9 +63,13 @@ impl EpisodeTable {
             .collect()
     }
 
-    pub(super) fn all_open(&self, after: EpisodeId, limit: usize) -> Vec<Episode> {
-        let open = self.open.range((Bound::Excluded(after), Bound::Unbounded));
-        open.filter_map(|id| self.rows.get(id)).take(limit).cloned().collect()
+    pub(super) fn open_of(&self, scope: &Scope) -> Vec<Episode> {
+        let ids = self.open_by_scope.get(scope).into_iter().flatten();
+        ids.filter_map(|id| self.rows.get(id)).cloned().collect()
+    }
+
+    pub(super) fn has_open(&self, scope: &Scope) -> bool {
+        self.open_by_scope.contains_key(scope)
     }
 
     /// Removes up to `limit` episodes that ended before `history`.

@@ -1,7 +1,6 @@
 //! [`SeriesTable`]: the samples of every series, in order of their time.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::ops::Bound;
+use std::collections::{HashMap, VecDeque};
 
 use super::MemoryStore;
 use crate::clock::Timestamp;
@@ -9,7 +8,7 @@ use crate::metric::{Metric, MetricName, Sample, Tags};
 use crate::store::Scope;
 
 #[derive(Debug, Default)]
-pub(super) struct SeriesTable(BTreeMap<Scope, HashMap<(MetricName, Tags), Series>>);
+pub(super) struct SeriesTable(HashMap<Scope, HashMap<(MetricName, Tags), Series>>);
 
 /// The samples of one series; the last is the newest.
 type Series = VecDeque<Stored>;
@@ -22,8 +21,7 @@ struct Stored {
 }
 
 impl SeriesTable {
-    pub(super) fn record(&mut self, metric: Metric) {
-        let scope = Scope { tenant: metric.tenant, target: metric.target };
+    pub(super) fn record(&mut self, scope: Scope, metric: Metric) {
         let series = self.0.entry(scope).or_default().entry((metric.name, metric.series)).or_default();
         // Behind its equals: of two samples of one time, the later recorded one is the newest.
         let place = series.partition_point(|stored| stored.at <= metric.at);
@@ -53,9 +51,8 @@ impl SeriesTable {
         samples
     }
 
-    pub(super) fn scopes(&self, after: Option<&Scope>, limit: usize) -> Vec<Scope> {
-        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.0.range((behind, Bound::Unbounded)).map(|(scope, _)| scope.clone()).take(limit).collect()
+    pub(super) fn has(&self, scope: &Scope) -> bool {
+        self.0.contains_key(scope)
     }
 
     /// Removes up to `limit` samples received before `before`, and what is empty then.

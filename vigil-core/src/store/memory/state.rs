@@ -8,18 +8,20 @@ use super::audit::AuditLog;
 use super::episodes::EpisodeTable;
 use super::idempotency::{Answers, Earlier};
 use super::policies::PolicyRows;
+use super::schedule::Schedule;
 use super::series::SeriesTable;
 use crate::action::{Action, ActionKey, Change};
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Resolution};
 use crate::metric::MetricId;
-use crate::store::{Actor, AuditEntry, MetricBatch, PolicyWrite, Recorded, StoreError};
+use crate::store::{Actor, AuditEntry, MetricBatch, PolicyWrite, Recorded, Scope, StoreError};
 use crate::tenant::TenantId;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     last_id: i64,
     pub(super) series: SeriesTable,
+    schedule: Schedule,
     pub(super) actions: ActionTable,
     pub(super) episodes: EpisodeTable,
     pub(super) policies: PolicyRows,
@@ -44,10 +46,17 @@ impl State {
         let mut ids = Vec::with_capacity(batch.metrics.len());
         for metric in batch.metrics {
             ids.push(MetricId(self.next_id()));
-            self.series.record(metric);
+            let scope = Scope { tenant: metric.tenant.clone(), target: metric.target.clone() };
+            self.schedule.add(&scope, now);
+            self.series.record(scope, metric);
         }
         self.recorded.keep(&batch.tenant, batch.idempotency, || ids.clone(), now);
         Ok(Recorded { ids, replayed: false })
+    }
+
+    pub(super) fn claim_scopes(&mut self, every: Duration, limit: usize, now: Timestamp) -> Vec<Scope> {
+        let Self { schedule, series, episodes, .. } = self;
+        schedule.claim(every, limit, now, |scope| series.has(scope) || episodes.has_open(scope))
     }
 
     pub(super) fn transition(
@@ -106,6 +115,7 @@ impl State {
         }
         let episode = Episode::open(EpisodeId(self.next_id()), intent, now);
         self.audit.add(AuditEntry::opened(&episode, &Actor::new("controller"), now));
+        self.schedule.add(&Scope::of(&episode.tenant, &episode.target), now);
         self.episodes.put(episode.clone());
         episode
     }

@@ -2,7 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)] // test code, whose names are its documentation
 
 use super::StoreBench;
-use super::bench::{ALL, SECOND, actor, by_policy, complete, condition, fail, name, start};
+use super::bench::{SECOND, actor, by_policy, complete, condition, fail, name, start};
 use crate::action::{ActionStatus, Severity};
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, EpisodeState, Resolution};
@@ -152,29 +152,6 @@ pub async fn only_news_about_an_episode_is_audited(t: &mut StoreBench) {
         assert_eq!(new.collect::<Vec<_>>(), Vec::from_iter(wanted), "{change:?}");
         assert!(audit.iter().all(|entry| entry.episode == Some(episode.id)));
     }
-}
-
-pub async fn open_episodes_of_all_tenants_are_paged_by_id(t: &mut StoreBench) {
-    let mut all = Vec::new();
-    for number in 0..7 {
-        let tenant = tenant(["default", "other"][number % 2]);
-        let intent = EpisodeIntent { tenant, ..episode_intent("p", &format!("web-{number}")) };
-        all.push(t.store().open_episode(intent).await.unwrap());
-    }
-    let ended = all.remove(3);
-    resolve(t, &ended).await;
-    all.sort_by_key(|episode| episode.id);
-    let (mut paged, mut after) = (Vec::new(), EpisodeId(0));
-    loop {
-        let page = t.store().open_episodes(after, 4).await.unwrap();
-        assert!(page.len() <= 4);
-        let Some(last) = page.last() else { break };
-        after = last.id;
-        paged.extend(page);
-        assert!(paged.len() <= all.len(), "a page repeats the one before");
-    }
-    assert_eq!(paged, all);
-    assert_eq!(t.store().open_episodes(EpisodeId(0), ALL).await.unwrap().len(), 6);
 }
 
 pub async fn a_standing_shows_the_open_episode_and_the_clock(t: &mut StoreBench) {

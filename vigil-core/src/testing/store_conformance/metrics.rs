@@ -8,7 +8,6 @@ use super::bench::{ALL, SECOND, TICK, name, scope};
 use crate::clock::Timestamp;
 use crate::metric::{Sample, Tags};
 use crate::store::{IDEMPOTENCY_KEPT, Idempotency, MetricBatch, Scope, StoreError};
-use crate::tenant::TenantId;
 use crate::testing::{batch, metric, tenant};
 
 fn values(samples: &[Sample]) -> Vec<f64> {
@@ -117,27 +116,6 @@ pub async fn samples_come_oldest_first_of_the_named_metrics_only(t: &mut StoreBe
     assert_eq!(values(&ask(&[name("cpu")], Timestamp::MIN, 2).await), [1.0, 2.0], "the limit keeps the oldest");
     assert_eq!(ask(&[], Timestamp::MIN, ALL).await, []);
     assert_eq!(ask(&[name("absent")], Timestamp::MIN, ALL).await, []);
-}
-
-pub async fn scopes_are_paged_in_a_stable_order(t: &mut StoreBench) {
-    let other = tenant("other");
-    t.record(["c", "a", "b"].map(|on| metric("cpu", 1.0).on(on))).await;
-    t.record([metric("cpu", 1.0)]).await;
-    t.record(["z", "a"].map(|on| metric("cpu", 1.0).on(on).of(&other))).await;
-    let all = t.store().scopes(None, ALL).await.unwrap();
-    assert_eq!(all.len(), 6);
-    assert_eq!(all.iter().collect::<HashSet<_>>().len(), 6);
-    assert!(all.contains(&Scope { tenant: TenantId::default(), target: None }));
-    let (mut paged, mut after) = (Vec::new(), None);
-    loop {
-        let page = t.store().scopes(after.as_ref(), 2).await.unwrap();
-        assert!(page.len() <= 2);
-        let Some(last) = page.last() else { break };
-        after = Some(last.clone());
-        paged.extend(page);
-        assert!(paged.len() <= all.len(), "a page repeats the one before");
-    }
-    assert_eq!(paged, all);
 }
 
 pub async fn a_repeated_batch_is_answered_with_the_first_ids_and_not_written_again(t: &mut StoreBench) {

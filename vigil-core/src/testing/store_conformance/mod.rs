@@ -71,6 +71,8 @@ pub mod reopening;
 #[doc(hidden)]
 pub mod retention;
 #[doc(hidden)]
+pub mod scopes;
+#[doc(hidden)]
 pub mod transitions;
 
 #[doc(hidden)]
@@ -126,13 +128,22 @@ macro_rules! store_conformance {
                 a_snapshot_shows_nothing_older_than_it_is_asked_for,
                 a_snapshot_never_mixes_targets,
                 samples_come_oldest_first_of_the_named_metrics_only,
-                scopes_are_paged_in_a_stable_order,
                 a_repeated_batch_is_answered_with_the_first_ids_and_not_written_again,
                 a_key_used_for_another_batch_is_refused_and_nothing_is_written,
                 a_key_is_forgotten_after_a_day,
                 keys_of_two_tenants_are_two_keys,
                 samples_of_one_tenant_are_not_seen_by_another,
                 the_stores_clock_is_the_one_it_was_given,
+            }
+            scopes {
+                what_has_samples_is_due_at_once,
+                a_scope_is_due_again_after_the_interval_and_not_before,
+                a_late_caller_does_not_move_the_beat_unless_it_missed_one,
+                the_longest_due_come_first_and_no_more_than_asked_for,
+                an_open_episode_alone_keeps_a_scope,
+                a_scope_whose_samples_are_gone_is_not_handed_out_until_it_has_new_ones,
+                many_callers_share_the_scopes_and_nobody_gets_one_twice,
+                the_open_episodes_of_a_scope_are_those_on_its_target,
             }
             guards {
                 the_stored_revision_is_admitted_and_any_other_is_not,
@@ -227,7 +238,6 @@ macro_rules! store_conformance {
                 a_change_of_another_version_of_an_episode_conflicts,
                 an_episode_that_is_not_there_is_not_found,
                 only_news_about_an_episode_is_audited,
-                open_episodes_of_all_tenants_are_paged_by_id,
                 a_standing_shows_the_open_episode_and_the_clock,
                 a_standing_shows_the_newest_action_of_the_policy_on_the_target,
                 a_standing_shows_an_action_that_makes_the_target_busy,
@@ -255,6 +265,8 @@ macro_rules! store_conformance {
                 writes_of_one_call_apply_in_their_order,
                 every_write_of_a_policy_is_audited,
                 two_tenants_may_have_policies_of_one_name,
+                a_watcher_is_told_of_the_next_change,
+                a_watcher_that_is_behind_is_told_at_once,
             }
             audit {
                 nobody_sees_an_entry_before_it_has_its_sequence,
@@ -325,6 +337,7 @@ mod tests {
             include_str!("races.rs"),
             include_str!("reopening.rs"),
             include_str!("retention.rs"),
+            include_str!("scopes.rs"),
             include_str!("transitions.rs"),
         ];
         for line in groups.iter().flat_map(|text| text.lines()) {

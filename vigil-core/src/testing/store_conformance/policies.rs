@@ -176,3 +176,23 @@ pub async fn two_tenants_may_have_policies_of_one_name(t: &mut StoreBench) {
     assert_eq!(stored_names(t).await, names(&["a"]));
     assert_eq!(stored(t, &other).await, []);
 }
+
+pub async fn a_watcher_is_told_of_the_next_change(t: &mut StoreBench) {
+    let seen = t.store().policy_generation().await.unwrap();
+    let store = t.store();
+    let watching = tokio::spawn(async move { store.watch_policies(seen).await.unwrap() });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!watching.is_finished(), "nothing has changed yet");
+    let written = t.put(policy("p").build()).await;
+    let told = tokio::time::timeout(Duration::from_secs(20), watching).await;
+    assert_eq!(told.expect("the watcher is told").unwrap(), written);
+}
+
+pub async fn a_watcher_that_is_behind_is_told_at_once(t: &mut StoreBench) {
+    let seen = t.store().policy_generation().await.unwrap();
+    let written = t.put(policy("p").build()).await;
+    assert_eq!(t.store().watch_policies(seen).await.unwrap(), written);
+    assert_eq!(t.store().watch_policies(written + 1).await.unwrap(), written);
+}
