@@ -167,7 +167,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// A tenant's sequenced audit entries in order of their sequence.
     async fn audit(&self, tenant: &TenantId, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError>;
 
-    /// Removes samples received before `metrics`, and final actions, ended episodes and audit entries from before
+    /// Removes samples received before `metrics` (or keeps them up to a day longer, to drop them in one piece), and final actions, ended episodes and audit entries from before
     /// `history`. Actions that occupy their target or await their verification stay, and so do entries without a sequence.
     /// Bounded per call; answers how many rows went, 0 when nothing is left to remove.
     async fn prune(&self, metrics: Timestamp, history: Timestamp) -> Result<u64, StoreError>;

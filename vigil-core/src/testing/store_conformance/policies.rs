@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use super::StoreBench;
 use super::bench::{SECOND, actor, name, names, put, remove};
 use crate::action::{ActionType, Severity};
@@ -180,14 +182,15 @@ pub async fn two_tenants_may_have_policies_of_one_name(t: &mut StoreBench) {
 pub async fn a_watcher_is_told_of_the_next_change(t: &mut StoreBench) {
     let seen = t.store().policy_generation().await.unwrap();
     let store = t.store();
-    let watching = tokio::spawn(async move { store.watch_policies(seen).await.unwrap() });
+    let mut watching = JoinSet::new();
+    watching.spawn(async move { store.watch_policies(seen).await.unwrap() });
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }
-    assert!(!watching.is_finished(), "nothing has changed yet");
+    assert!(watching.try_join_next().is_none(), "nothing has changed yet");
     let written = t.put(policy("p").build()).await;
-    let told = tokio::time::timeout(Duration::from_secs(20), watching).await;
-    assert_eq!(told.expect("the watcher is told").unwrap(), written);
+    let told = tokio::time::timeout(Duration::from_secs(20), watching.join_next()).await;
+    assert_eq!(told.expect("the watcher is told").unwrap().unwrap(), written);
 }
 
 pub async fn a_watcher_that_is_behind_is_told_at_once(t: &mut StoreBench) {

@@ -1,0 +1,277 @@
+//! Actions: reading, listing, handing out, and the compare-and-set that changes them.
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, Row};
+use vigil_core::action::{Action, ActionId, ActionKey, Change, Verification};
+use vigil_core::clock::Timestamp;
+use vigil_core::episode::{EpisodeChange, Resolution};
+use vigil_core::policy::PolicyName;
+use vigil_core::store::{ActionFilter, Actor, AuditEntry, Due, Standing, StoreError, VERIFY_LEASE};
+use vigil_core::target::Target;
+use vigil_core::tenant::TenantId;
+
+use crate::audit::{self, entry};
+use crate::episodes;
+use crate::error::Error;
+use crate::row::{self, Reader, at, text};
+use crate::time::At;
+
+pub(crate) async fn find(connection: &mut PgConnection, key: &ActionKey) -> Result<Option<Action>, Error> {
+    Ok(find_now(connection, key, None).await?.map(|(action, _)| action))
+}
+
+/// An action, and the time by the Store's clock.
+async fn find_now(
+    connection: &mut PgConnection,
+    key: &ActionKey,
+    now: Option<At>,
+) -> Result<Option<(Action, Timestamp)>, Error> {
+    let row = sqlx::query(FIND).bind(key.id.0).bind(key.tenant.as_str()).bind(now).fetch_optional(connection).await?;
+    row.as_ref().map(|row| Ok((row::action(row)?, Reader::new(row, "action").time("now")?))).transpose()
+}
+
+pub(crate) const FIND: &str =
+    "SELECT *, coalesce($3, clock_timestamp()) AS now FROM actions WHERE id = $1 AND tenant = $2";
+
+pub(crate) async fn list(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    filter: &ActionFilter,
+) -> Result<Vec<Action>, Error> {
+    let (after_at, after_id) = filter.after.unwrap_or((Timestamp::MAX, ActionId(i64::MAX)));
+    let mut query = sqlx::query(list_statement(filter))
+        .bind(tenant.as_str())
+        .bind(At(after_at))
+        .bind(after_id.0)
+        .bind(row::limit(filter.limit));
+    if let Some(status) = filter.status {
+        query = query.bind(status.as_str());
+    }
+    if let Some(target) = &filter.target {
+        query = query.bind(target.as_str());
+    }
+    let rows = query.fetch_all(connection).await?;
+    rows.iter().map(row::action).collect()
+}
+
+/// One statement per combination of filters, so that each uses its index.
+pub(crate) fn list_statement(filter: &ActionFilter) -> &'static str {
+    match (filter.status.is_some(), filter.target.is_some()) {
+        (false, false) => {
+            "SELECT * FROM actions WHERE tenant = $1 \
+             AND (started_at, id) < ($2, $3) ORDER BY started_at DESC, id DESC LIMIT $4"
+        }
+        (true, false) => {
+            "SELECT * FROM actions WHERE tenant = $1 AND status = $5 \
+             AND (started_at, id) < ($2, $3) ORDER BY started_at DESC, id DESC LIMIT $4"
+        }
+        (false, true) => {
+            "SELECT * FROM actions WHERE tenant = $1 AND target = $5 \
+             AND (started_at, id) < ($2, $3) ORDER BY started_at DESC, id DESC LIMIT $4"
+        }
+        (true, true) => {
+            "SELECT * FROM actions WHERE tenant = $1 AND status = $5 AND target = $6 \
+             AND (started_at, id) < ($2, $3) ORDER BY started_at DESC, id DESC LIMIT $4"
+        }
+    }
+}
+
+pub(crate) async fn standing(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    policy: &PolicyName,
+    target: &Target,
+    now: Option<At>,
+) -> Result<Standing, Error> {
+    let (episode, now) = episodes::open_one(connection, tenant, policy, target, now).await?;
+    Ok(Standing {
+        now,
+        episode,
+        last_action: last(connection, tenant, policy, target).await?,
+        busy: busy(connection, tenant, target).await?,
+    })
+}
+
+/// The newest managed action of a policy on a target.
+pub(crate) async fn last(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    policy: &PolicyName,
+    target: &Target,
+) -> Result<Option<Action>, Error> {
+    let row = sqlx::query(LAST)
+        .bind(tenant.as_str())
+        .bind(policy.as_str())
+        .bind(target.as_str())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(row::action).transpose()
+}
+
+pub(crate) const LAST: &str = "SELECT * FROM actions WHERE managed AND tenant = $1 AND policy = $2 AND target = $3 \
+     ORDER BY started_at DESC, id DESC LIMIT 1";
+
+/// A managed action that is pending, running or occupying on a target.
+pub(crate) async fn busy(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    target: &Target,
+) -> Result<Option<ActionId>, Error> {
+    let row = sqlx::query(BUSY).bind(tenant.as_str()).bind(target.as_str()).fetch_optional(connection).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.map(ActionId))
+}
+
+pub(crate) const BUSY: &str = "SELECT id FROM actions WHERE tenant = $1 AND target = $2 AND managed AND status IN ('pending', 'running') \
+     UNION ALL SELECT id FROM actions WHERE tenant = $1 AND target = $2 AND occupies LIMIT 1";
+
+pub(crate) async fn due(
+    connection: &mut PgConnection,
+    kind: Due,
+    after: ActionId,
+    limit: usize,
+    now: Option<At>,
+) -> Result<Vec<Action>, Error> {
+    let mut query = sqlx::query(due_statement(kind)).bind(after.0).bind(now).bind(row::limit(limit));
+    if kind == Due::Verification {
+        query = query.bind(i64::try_from(VERIFY_LEASE.as_micros()).unwrap_or(i64::MAX));
+    }
+    let rows = query.fetch_all(connection).await?;
+    let mut due: Vec<Action> = rows.iter().map(row::action).collect::<Result<_, _>>()?;
+    due.sort_by_key(|action| action.id);
+    Ok(due)
+}
+
+pub(crate) fn due_statement(kind: Due) -> &'static str {
+    match kind {
+        Due::Delivery => {
+            "SELECT * FROM actions WHERE managed AND status IN ('pending', 'running') AND id > $1 \
+             AND ((status = 'pending' AND not_before <= coalesce($2, now())) \
+               OR (status = 'running' AND indeterminate_at IS NULL \
+                 AND (lease_until IS NULL OR lease_until <= coalesce($2, now())))) ORDER BY id LIMIT $3"
+        }
+        // ARRAY keeps the planner from asking the inner statement more than once.
+        Due::Verification => {
+            "UPDATE actions SET verify_hidden = coalesce($2, now()) + $4 * interval '1 microsecond' WHERE id = ANY(ARRAY(\
+               SELECT id FROM actions WHERE managed AND (verification = 'awaiting' OR indeterminate_at IS NOT NULL) \
+               AND id > $1 AND verify_hidden <= coalesce($2, now()) \
+               AND ((verification = 'awaiting' AND verify_after <= coalesce($2, now())) \
+                 OR (status = 'running' AND condition IS NULL AND deadline <= coalesce($2, now()))) \
+               ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED)) RETURNING *"
+        }
+        Due::Occupation => {
+            "SELECT * FROM actions WHERE managed AND occupies AND id > $1 \
+             AND status IN ('completed', 'failed', 'cancelled') AND deadline <= coalesce($2, now()) ORDER BY id LIMIT $3"
+        }
+    }
+}
+
+/// Reads, applies the change, and writes if nobody else has written since: two statements, each atomic by itself.
+pub(crate) async fn transition(
+    connection: &mut PgConnection,
+    key: &ActionKey,
+    version: i64,
+    change: &Change,
+    resolve: Option<Resolution>,
+    actor: &Actor,
+    now: Option<At>,
+) -> Result<Action, Error> {
+    let found = find_now(connection, key, now).await?;
+    let (before, now) = found.ok_or_else(|| StoreError::NotFound(format!("action {}", key.id)))?;
+    if before.version != version {
+        return Err(conflict(key.id));
+    }
+    let after = before.apply(change, now).map_err(StoreError::from)?;
+    update(connection, &before, &after, &AuditEntry::changed(&before, &after, change, actor, now)).await?;
+    if let (Some(resolution), Some(id)) = (resolve, after.episode) {
+        let change = EpisodeChange::Resolve { resolution };
+        episodes::change_if_open(connection, &after.tenant, id, &change, actor, now).await?;
+    }
+    Ok(after)
+}
+
+/// Who occupies the target of an action, if anybody does.
+pub(crate) async fn occupant(connection: &mut PgConnection, key: &ActionKey) -> Result<Option<ActionId>, Error> {
+    let row = sqlx::query(
+        "SELECT other.id FROM actions AS mine JOIN actions AS other ON other.tenant = mine.tenant AND other.target = mine.target \
+         AND other.occupies WHERE mine.id = $1 AND mine.tenant = $2",
+    )
+    .bind(key.id.0)
+    .bind(key.tenant.as_str())
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.map(ActionId))
+}
+
+async fn update(
+    connection: &mut PgConnection,
+    before: &Action,
+    action: &Action,
+    entry: &AuditEntry,
+) -> Result<(), Error> {
+    let written = audit::bind(sqlx::query(UPDATE), entry)?
+        .bind(action.status.as_str())
+        .bind(action.details.as_deref().map(text))
+        .bind(action.version)
+        .bind(i64::from(action.attempt))
+        .bind(i64::from(action.tries))
+        .bind(i64::from(action.crashes))
+        .bind(at(action.lease_until))
+        .bind(action.occupies)
+        .bind(at(action.running_at))
+        .bind(at(action.completed_at))
+        .bind(At(action.not_before))
+        .bind(at(action.deadline))
+        .bind(at(action.indeterminate_at))
+        .bind(action.verification.map(Verification::as_str))
+        .bind(at(action.verify_after))
+        .bind(at(action.verify_by))
+        .bind(action.error.as_deref().map(text))
+        .bind(action.id.0)
+        .bind(before.version)
+        // A heartbeat moves the lease without raising the version.
+        .bind(at(before.lease_until))
+        .execute(connection)
+        .await?;
+    if written.rows_affected() == 0 { Err(conflict(action.id)) } else { Ok(()) }
+}
+
+const UPDATE: &str = concat!(
+    "WITH changed AS (UPDATE actions SET status = $11, details = $12, version = $13, attempt = $14, tries = $15, crashes = $16, \
+       lease_until = $17, occupies = $18, running_at = $19, completed_at = $20, not_before = $21, deadline = $22, \
+       indeterminate_at = $23, verification = $24, verify_after = $25, verify_by = $26, error = $27, verify_hidden = '-infinity' \
+       WHERE id = $28 AND tenant = $1 AND version = $29 AND lease_until IS NOT DISTINCT FROM $30 RETURNING id) ",
+    entry!(),
+    " FROM changed"
+);
+
+pub(crate) async fn extend_lease(
+    connection: &mut PgConnection,
+    key: &ActionKey,
+    version: i64,
+    by: Duration,
+    now: Option<At>,
+) -> Result<(), Error> {
+    let written = sqlx::query(
+        "UPDATE actions SET lease_until = coalesce($4, clock_timestamp()) + $5 * interval '1 microsecond' \
+         WHERE id = $1 AND tenant = $2 AND version = $3 AND status = 'running' AND lease_until > coalesce($4, clock_timestamp())",
+    )
+    .bind(key.id.0)
+    .bind(key.tenant.as_str())
+    .bind(version)
+    .bind(now)
+    .bind(i64::try_from(by.as_micros()).unwrap_or(i64::MAX))
+    .execute(&mut *connection)
+    .await?;
+    if written.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(match find(connection, key).await? {
+        None => StoreError::NotFound(format!("action {}", key.id)).into(),
+        Some(_) => conflict(key.id),
+    })
+}
+
+fn conflict(id: ActionId) -> Error {
+    StoreError::Conflict(format!("action {id}")).into()
+}

@@ -1,0 +1,163 @@
+//! [`Connections`]: the pool, and the two ways to use it. Work that writes runs in a task of its own, so that a caller who
+//! goes away can neither stop it half-way nor leave a connection in a transaction (sqlx 0.9.0 does: transact-rs/sqlx#4385).
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio_util::task::TaskTracker;
+use vigil_core::clock::Timestamp;
+
+use crate::PostgresOptions;
+use crate::error::Error;
+use crate::time::At;
+
+/// How long a connection may be idle and still be taken to be alive.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone)]
+pub(crate) struct Connections {
+    pool: PgPool,
+    options: PostgresOptions,
+    tasks: TaskTracker,
+}
+
+impl Connections {
+    /// Connects to nothing yet.
+    pub(crate) fn new(options: PostgresOptions) -> Self {
+        let timeout = options.statement_timeout.as_millis();
+        let settings = format!(
+            "SET statement_timeout = {timeout}; SET lock_timeout = {timeout}; \
+             SET idle_in_transaction_session_timeout = {}; SET TIME ZONE 'UTC'",
+            timeout * 3
+        );
+        let pool = PgPoolOptions::new()
+            .max_connections(options.connections.max(2))
+            .acquire_timeout(options.acquire_timeout)
+            // Only what has been idle is asked whether it is alive: under load that would be a round trip a call.
+            .test_before_acquire(false)
+            .before_acquire(|connection, was| {
+                Box::pin(async move {
+                    if was.idle_for > TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .after_connect(move |connection, _| {
+                let settings = settings.clone();
+                Box::pin(async move { connection.execute(AssertSqlSafe(settings)).await.map(drop) })
+            })
+            .connect_lazy_with(options.connect.clone());
+        Self { pool, options, tasks: TaskTracker::new() }
+    }
+
+    /// The time as far as it is given from outside.
+    pub(crate) fn given_now(&self) -> Option<At> {
+        self.options.clock.as_ref().map(|clock| At(clock.now()))
+    }
+
+    /// The Store's clock.
+    pub(crate) async fn now(&self) -> Result<Timestamp, Error> {
+        match self.given_now() {
+            Some(At(now)) => Ok(now),
+            None => {
+                self.single(|c| {
+                    Box::pin(async move {
+                        let At(now) = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(c).await?;
+                        Ok(now)
+                    })
+                })
+                .await
+            }
+        }
+    }
+
+    /// Runs work whose statements are atomic each by itself.
+    pub(crate) async fn single<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        self.run(false, work).await
+    }
+
+    /// Runs work in a transaction if its statements must happen `together`, else as [`single`](Self::single) does.
+    pub(crate) async fn run<T, F>(&self, together: bool, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        // Behind a pooler one connection is only kept for as long as a transaction.
+        if together || self.options.pooled {
+            return self.transact(work).await;
+        }
+        let this = self.clone();
+        self.own(async move {
+            let mut connection = this.pool.acquire().await?;
+            work(&mut connection).await
+        })
+        .await
+    }
+
+    /// Runs work in a transaction.
+    pub(crate) async fn transact<T, F>(&self, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        self.transact_after("BEGIN".to_owned(), work).await
+    }
+
+    /// Runs work in a transaction that begins by waiting for whoever holds `key`: what it reads then, it reads as they left
+    /// it. (Under READ COMMITTED a statement that waits and then reads would see the state from before the wait.)
+    pub(crate) async fn exclusively<T, F>(&self, key: i64, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        self.transact_after(format!("BEGIN; SELECT pg_advisory_xact_lock({key})"), work).await
+    }
+
+    async fn transact_after<T, F>(&self, begin: String, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        let this = self.clone();
+        self.own(async move {
+            let mut transaction = this.pool.begin_with(AssertSqlSafe(begin)).await?;
+            match work(&mut transaction).await {
+                Ok(done) => {
+                    transaction.commit().await?;
+                    Ok(done)
+                }
+                Err(error) => {
+                    // If this fails too, the connection is gone, and the transaction with it.
+                    let _ = transaction.rollback().await;
+                    Err(error)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Runs a future to its end, whoever waits for it.
+    async fn own<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Error>> + Send + 'static,
+    ) -> Result<T, Error> {
+        match self.tasks.spawn(work).await {
+            Ok(done) => done,
+            Err(error) => Err(Error::Sql(sqlx::Error::Io(std::io::Error::other(error)))),
+        }
+    }
+
+    /// Waits for what is under way, and closes.
+    pub(crate) async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.pool.close().await;
+    }
+}

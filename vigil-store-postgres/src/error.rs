@@ -1,0 +1,144 @@
+//! What can go wrong, and how it becomes a [`StoreError`].
+
+use vigil_core::store::StoreError;
+
+/// Why a database cannot be opened. Each is one sentence for whoever starts the program; none shows the password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The URL is not one of PostgreSQL's.
+    #[error("this is no PostgreSQL URL such as postgres://user:password@host:5432/database: {0}")]
+    Url(String),
+    /// It cannot be reached, or refuses the user.
+    #[error("{place} cannot be reached: check that it runs, and the user, password and network")]
+    Unreachable {
+        /// Which database.
+        place: String,
+        /// What the driver says.
+        source: sqlx::Error,
+    },
+    /// The server is too old.
+    #[error("{place} runs PostgreSQL {found}: Vigil needs 14 or newer")]
+    TooOld {
+        /// Which database.
+        place: String,
+        /// Its version.
+        found: String,
+    },
+    /// The server acknowledges what it could still lose.
+    #[error(
+        "{place} has {setting} = off and could lose what it acknowledged: turn it on, or allow it with allow_unsafe_durability"
+    )]
+    NotDurable {
+        /// Which database.
+        place: String,
+        /// Which setting.
+        setting: &'static str,
+    },
+    /// A newer version of Vigil migrated it.
+    #[error("{place} was migrated by a newer version of Vigil (schema {found}, this one knows {known}): upgrade Vigil")]
+    Newer {
+        /// Which database.
+        place: String,
+        /// Its schema.
+        found: i64,
+        /// The newest schema this version knows.
+        known: i64,
+    },
+    /// The schema could not be brought up to date.
+    #[error("{place} cannot be migrated: check that the user may create tables in it")]
+    Migration {
+        /// Which database.
+        place: String,
+        /// What failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// What a statement or a row can do wrong, inside this crate.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{what}")]
+    Unreadable { what: String, source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+impl Error {
+    /// Stored text that cannot be what it must be.
+    pub(crate) fn unreadable(
+        what: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unreadable { what: what.into(), source: source.into() }
+    }
+
+    /// Whether the statement broke a unique index.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        self.code().as_deref() == Some(UNIQUE_VIOLATION)
+    }
+
+    /// Whether a sample's time of receipt has no partition yet.
+    pub(crate) fn is_without_partition(&self) -> bool {
+        // A check constraint of ours has a name; this one has none.
+        let unnamed = |error: &sqlx::Error| error.as_database_error().is_some_and(|error| error.constraint().is_none());
+        self.code().as_deref() == Some(CHECK_VIOLATION) && matches!(self, Self::Sql(error) if unnamed(error))
+    }
+
+    /// Whether it is the data that was refused, so that other data may pass.
+    pub(crate) fn is_about_the_data(&self) -> bool {
+        match self {
+            Self::Sql(_) => self.code().is_some_and(|code| matches!(&code[..2], "22" | "23" | "54")),
+            Self::Store(_) | Self::Unreadable { .. } => true,
+        }
+    }
+
+    fn code(&self) -> Option<String> {
+        match self {
+            Self::Sql(sqlx::Error::Database(error)) => error.code().map(|code| code.into_owned()),
+            _ => None,
+        }
+    }
+}
+
+const UNIQUE_VIOLATION: &str = "23505";
+const CHECK_VIOLATION: &str = "23514";
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Store(error) => error,
+            Error::Unreadable { what, source } => Self::Corrupt(what, source),
+            Error::Sql(error) => of_sql(error),
+        }
+    }
+}
+
+/// By SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>. The README has the table.
+fn of_sql(error: sqlx::Error) -> StoreError {
+    let code = match &error {
+        sqlx::Error::Database(database) => database.code().map(|code| code.into_owned()),
+        sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::BeginFailed => return StoreError::Unavailable(error.into()),
+        sqlx::Error::ColumnDecode { .. } => return StoreError::Corrupt("row".to_owned(), error.into()),
+        _ => None,
+    };
+    let Some(code) = code else { return StoreError::Backend(error.into()) };
+    match (&code[..2], code.as_str()) {
+        // Connection, resources, shutdown and recovery, timeouts and lock waits, deadlock and serialization, a server that
+        // became read-only, input/output.
+        ("08" | "53" | "57" | "58", _) | (_, "40001" | "40P01" | "55P03" | "25006" | "25P03") => {
+            StoreError::Unavailable(error.into())
+        }
+        ("22" | "23" | "54", _) => StoreError::Invalid("a value breaks a constraint of the database".to_owned()),
+        ("XX", _) => StoreError::Corrupt("database".to_owned(), error.into()),
+        _ => StoreError::Backend(error.into()),
+    }
+}

@@ -1,0 +1,122 @@
+//! Policies: all writes of a call or none, under one generation that every change raises.
+
+use serde_json::json;
+use sqlx::{PgConnection, Row};
+use vigil_core::policy::PolicyName;
+use vigil_core::store::{Actor, AuditEntry, Expect, PolicyTable, PolicyWrite, StoreError, StoredPolicy};
+use vigil_core::tenant::TenantId;
+
+use crate::audit;
+use crate::error::Error;
+use crate::listener::CHANNEL;
+use crate::row::{self, Reader, to_json};
+use crate::time::At;
+
+async fn find(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    name: &PolicyName,
+) -> Result<Option<StoredPolicy>, Error> {
+    let row = sqlx::query("SELECT * FROM policies WHERE tenant = $1 AND name = $2")
+        .bind(tenant.as_str())
+        .bind(name.as_str())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(row::policy).transpose()
+}
+
+/// Generation and policies of one moment: one statement, so that no write falls between.
+pub(crate) async fn table(connection: &mut PgConnection) -> Result<PolicyTable, Error> {
+    let rows = sqlx::query(
+        "SELECT counters.value AS generation, policies.* FROM counters LEFT JOIN policies ON true \
+         WHERE counters.name = 'policy_generation' ORDER BY policies.tenant, policies.name",
+    )
+    .fetch_all(connection)
+    .await?;
+    let generation = rows.first().map(|row| row.try_get("generation")).transpose()?.unwrap_or(0);
+    let mut policies = Vec::new();
+    for row in &rows {
+        if row.try_get::<Option<&str>, _>("name")?.is_some() {
+            policies.push(row::policy(row)?);
+        }
+    }
+    Ok(PolicyTable { generation, policies })
+}
+
+pub(crate) async fn generation(connection: &mut PgConnection) -> Result<i64, Error> {
+    Ok(sqlx::query_scalar("SELECT value FROM counters WHERE name = 'policy_generation'").fetch_one(connection).await?)
+}
+
+/// The generation's row is changed first: writers of policies wait for each other there.
+pub(crate) async fn write(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    writes: Vec<PolicyWrite>,
+    actor: &Actor,
+    given: Option<At>,
+) -> Result<i64, Error> {
+    let row = sqlx::query("UPDATE counters SET value = value + 1 WHERE name = 'policy_generation' RETURNING value")
+        .fetch_one(&mut *connection)
+        .await?;
+    let generation: i64 = row.try_get(0)?;
+    let row =
+        sqlx::query("SELECT coalesce($1, clock_timestamp()) AS now").bind(given).fetch_one(&mut *connection).await?;
+    let now = Reader::new(&row, "clock").time("now")?;
+    for write in writes {
+        match write {
+            PolicyWrite::Put { spec, source, enabled_override, expect } => {
+                expected(&spec.name, find(connection, tenant, &spec.name).await?.as_ref(), expect)?;
+                sqlx::query(PUT)
+                    .bind(tenant.as_str())
+                    .bind(spec.name.as_str())
+                    .bind(to_json(&*spec)?)
+                    .bind(to_json(&source)?)
+                    .bind(enabled_override)
+                    .bind(enabled_override.unwrap_or(spec.enabled))
+                    .bind(generation)
+                    .bind(At(now))
+                    .execute(&mut *connection)
+                    .await?;
+                let detail = json!({"spec": &*spec, "source": source, "revision": generation, "enabled_override": enabled_override});
+                let entry = AuditEntry::policy(tenant, &spec.name, "policy.put", detail, actor, now);
+                audit::insert(connection, &entry).await?;
+            }
+            PolicyWrite::Remove { name, expect } => {
+                let known = find(connection, tenant, &name).await?;
+                expected(&name, known.as_ref(), expect)?;
+                if known.is_none() {
+                    return Err(missing(&name).into());
+                }
+                sqlx::query("DELETE FROM policies WHERE tenant = $1 AND name = $2")
+                    .bind(tenant.as_str())
+                    .bind(name.as_str())
+                    .execute(&mut *connection)
+                    .await?;
+                let entry = AuditEntry::policy(tenant, &name, "policy.removed", json!({}), actor, now);
+                audit::insert(connection, &entry).await?;
+            }
+        }
+    }
+    sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(generation.to_string()).execute(connection).await?;
+    Ok(generation)
+}
+
+const PUT: &str = "INSERT INTO policies (tenant, name, spec, source, enabled_override, enabled, revision, updated_at) \
+     VALUES ($1, $2, $3::json, $4::json, $5, $6, $7, $8) ON CONFLICT (tenant, name) DO UPDATE SET spec = excluded.spec, \
+     source = excluded.source, enabled_override = excluded.enabled_override, enabled = excluded.enabled, \
+     revision = excluded.revision, updated_at = excluded.updated_at";
+
+fn expected(name: &PolicyName, known: Option<&StoredPolicy>, expect: Expect) -> Result<(), StoreError> {
+    match (expect, known) {
+        (Expect::Absent, Some(_)) => Err(StoreError::Duplicate(format!("the policy '{name}'"))),
+        (Expect::Revision(_), None) => Err(missing(name)),
+        (Expect::Revision(revision), Some(known)) if known.revision != revision => {
+            Err(StoreError::Conflict(format!("the policy '{name}'")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn missing(name: &PolicyName) -> StoreError {
+    StoreError::NotFound(format!("the policy '{name}'"))
+}

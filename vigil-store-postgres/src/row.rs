@@ -1,0 +1,238 @@
+//! Rows to values and back. Everything stored was checked at the border: what cannot be read is damage, and said so.
+
+use serde::de::DeserializeOwned;
+use sqlx::Postgres;
+use sqlx::Row;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::types::Json;
+use vigil_core::action::{Action, ActionId, ActionStatus, ActionType, Severity, Verification};
+use vigil_core::clock::Timestamp;
+use vigil_core::episode::{Episode, EpisodeId, EpisodeState, Resolution};
+use vigil_core::metric::{MetricName, Sample, Tags};
+use vigil_core::policy::PolicyName;
+use vigil_core::store::{Actor, AuditEntry, Scope, StoredPolicy};
+use vigil_core::target::Target;
+use vigil_core::tenant::TenantId;
+
+use crate::error::Error;
+use crate::time::At;
+
+/// A statement with what is bound to it.
+pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
+
+/// A row with the name of what it is, for errors.
+pub(crate) struct Reader<'r> {
+    row: &'r PgRow,
+    what: &'static str,
+}
+
+impl<'r> Reader<'r> {
+    pub(crate) fn new(row: &'r PgRow, what: &'static str) -> Self {
+        Self { row, what }
+    }
+
+    pub(crate) fn int(&self, column: &'static str) -> Result<i64, Error> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    pub(crate) fn text(&self, column: &'static str) -> Result<String, Error> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    pub(crate) fn maybe_int(&self, column: &'static str) -> Result<Option<i64>, Error> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    fn maybe_text(&self, column: &'static str) -> Result<Option<String>, Error> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    fn flag(&self, column: &'static str) -> Result<bool, Error> {
+        Ok(self.row.try_get(column)?)
+    }
+
+    pub(crate) fn time(&self, column: &'static str) -> Result<Timestamp, Error> {
+        let At(at) = self.row.try_get(column)?;
+        Ok(at)
+    }
+
+    pub(crate) fn maybe_time(&self, column: &'static str) -> Result<Option<Timestamp>, Error> {
+        Ok(self.row.try_get::<Option<At>, _>(column)?.map(|At(at)| at))
+    }
+
+    fn count(&self, column: &'static str) -> Result<u32, Error> {
+        u32::try_from(self.int(column)?).map_err(|error| self.damaged(column, error))
+    }
+
+    pub(crate) fn json<T: DeserializeOwned + 'static>(&self, column: &'static str) -> Result<T, Error> {
+        let Json(value) = self.row.try_get(column).map_err(|error| self.damaged(column, error))?;
+        Ok(value)
+    }
+
+    fn maybe_json<T: DeserializeOwned + 'static>(&self, column: &'static str) -> Result<Option<T>, Error> {
+        let value: Option<Json<T>> = self.row.try_get(column).map_err(|error| self.damaged(column, error))?;
+        Ok(value.map(|Json(value)| value))
+    }
+
+    /// Reads a word or name by its own rules.
+    pub(crate) fn word<T, E>(&self, column: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Result<T, Error>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        parse(self.row.try_get(column)?).map_err(|error| self.damaged(column, error))
+    }
+
+    pub(crate) fn maybe_word<T, E>(
+        &self,
+        column: &'static str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Error>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let text: Option<&str> = self.row.try_get(column)?;
+        text.map(|text| parse(text).map_err(|error| self.damaged(column, error))).transpose()
+    }
+
+    fn damaged(&self, column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+        let id = self.row.try_get::<i64, _>("id").map(|id| format!(" {id}")).unwrap_or_default();
+        Error::unreadable(format!("{}{id}, column {column},", self.what), error)
+    }
+}
+
+pub(crate) fn action(row: &PgRow) -> Result<Action, Error> {
+    let row = Reader::new(row, "action");
+    Ok(Action {
+        id: ActionId(row.int("id")?),
+        tenant: row.word("tenant", TenantId::new)?,
+        target: row.word("target", Target::new)?,
+        action: row.word("action", ActionType::parse)?,
+        status: row.word("status", ActionStatus::parse)?,
+        details: row.maybe_text("details")?,
+        severity: row.word("severity", Severity::parse)?,
+        params: row.json("params")?,
+        policy: row.maybe_word("policy", PolicyName::new)?,
+        policy_revision: row.maybe_int("policy_revision")?,
+        episode: row.maybe_int("episode")?.map(EpisodeId),
+        condition: row.maybe_json("condition")?,
+        managed: row.flag("managed")?,
+        version: row.int("version")?,
+        attempt: row.count("attempt")?,
+        tries: row.count("tries")?,
+        crashes: row.count("crashes")?,
+        nonce: row.int("nonce")?.cast_unsigned(),
+        lease_until: row.maybe_time("lease_until")?,
+        occupies: row.flag("occupies")?,
+        started_at: row.time("started_at")?,
+        running_at: row.maybe_time("running_at")?,
+        completed_at: row.maybe_time("completed_at")?,
+        not_before: row.time("not_before")?,
+        expires_at: row.time("expires_at")?,
+        deadline: row.maybe_time("deadline")?,
+        indeterminate_at: row.maybe_time("indeterminate_at")?,
+        verification: row.maybe_word("verification", Verification::parse)?,
+        verify_after: row.maybe_time("verify_after")?,
+        verify_by: row.maybe_time("verify_by")?,
+        error: row.maybe_text("error")?,
+        evidence_at: row.maybe_time("evidence_at")?,
+    })
+}
+
+pub(crate) fn episode(row: &PgRow) -> Result<Episode, Error> {
+    let row = Reader::new(row, "episode");
+    Ok(Episode {
+        id: EpisodeId(row.int("id")?),
+        tenant: row.word("tenant", TenantId::new)?,
+        policy: row.word("policy", PolicyName::new)?,
+        target: row.word("target", Target::new)?,
+        state: row.word("state", EpisodeState::parse)?,
+        severity: row.word("severity", Severity::parse)?,
+        condition: row.json("condition")?,
+        version: row.int("version")?,
+        pending_since: row.time("pending_since")?,
+        firing_since: row.maybe_time("firing_since")?,
+        known_at: row.time("known_at")?,
+        unmet_since: row.maybe_time("unmet_since")?,
+        resolved_at: row.maybe_time("resolved_at")?,
+        resolution: row.maybe_word("resolution", Resolution::parse)?,
+        evidence: row.json("evidence")?,
+        actions: row.count("actions")?,
+        last_action: row.maybe_int("last_action")?.map(ActionId),
+        refusal: row.maybe_json("refusal")?,
+    })
+}
+
+pub(crate) fn sample(row: &PgRow) -> Result<Sample, Error> {
+    let value = row.try_get("value")?;
+    let row = Reader::new(row, "sample");
+    let tags = |text: &str| serde_json::from_str::<Tags>(text);
+    Ok(Sample {
+        metric: row.word("name", MetricName::new)?,
+        tags: row.word("series", tags)?,
+        value,
+        at: row.time("at")?,
+    })
+}
+
+pub(crate) fn scope(row: &PgRow) -> Result<Scope, Error> {
+    let row = Reader::new(row, "scope");
+    let target = row.text("target")?;
+    let target = if target.is_empty() { None } else { Some(row.word("target", Target::new)?) };
+    Ok(Scope { tenant: row.word("tenant", TenantId::new)?, target })
+}
+
+pub(crate) fn policy(row: &PgRow) -> Result<StoredPolicy, Error> {
+    let enabled_override = row.try_get("enabled_override")?;
+    let row = Reader::new(row, "policy");
+    Ok(StoredPolicy {
+        tenant: row.word("tenant", TenantId::new)?,
+        spec: row.json("spec")?,
+        source: row.json("source")?,
+        enabled_override,
+        revision: row.int("revision")?,
+        updated_at: row.time("updated_at")?,
+    })
+}
+
+pub(crate) fn audit_entry(row: &PgRow) -> Result<AuditEntry, Error> {
+    let row = Reader::new(row, "audit entry");
+    Ok(AuditEntry {
+        seq: row.maybe_int("seq")?,
+        tenant: row.word("tenant", TenantId::new)?,
+        at: row.time("at")?,
+        kind: row.text("kind")?,
+        actor: Actor::new(&row.text("actor")?),
+        action: row.maybe_int("action")?.map(ActionId),
+        episode: row.maybe_int("episode")?.map(EpisodeId),
+        policy: row.maybe_word("policy", PolicyName::new)?,
+        target: row.maybe_word("target", Target::new)?,
+        reason: row.maybe_text("reason")?,
+        detail: row.json("detail")?,
+    })
+}
+
+/// JSON text of a value that has one.
+pub(crate) fn to_json(value: &impl serde::Serialize) -> Result<String, Error> {
+    serde_json::to_string(value).map_err(|error| Error::unreadable("value", error))
+}
+
+/// Free text, which may hold what PostgreSQL's text cannot: a NUL.
+pub(crate) fn text(text: &str) -> String {
+    text.replace('\0', "\u{FFFD}")
+}
+
+/// A time as it is stored.
+pub(crate) fn at(at: Option<Timestamp>) -> Option<At> {
+    at.map(At)
+}
+
+/// A target as it is stored beside samples.
+pub(crate) fn target_text(target: Option<&Target>) -> &str {
+    target.map_or("", Target::as_str)
+}
+
+/// A limit as it is bound.
+pub(crate) fn limit(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

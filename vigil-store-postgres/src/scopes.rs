@@ -1,0 +1,38 @@
+//! Scopes: what there is to judge, handed out once an interval.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use vigil_core::store::Scope;
+
+use crate::error::Error;
+use crate::row;
+use crate::time::At;
+
+/// Whoever else is at it takes other rows: nobody waits, and nobody gets what another got.
+pub(crate) async fn claim(
+    connection: &mut PgConnection,
+    every: Duration,
+    limit: usize,
+    now: Option<At>,
+) -> Result<Vec<Scope>, Error> {
+    let rows = sqlx::query(CLAIM)
+        .bind(now)
+        .bind(i64::try_from(every.as_micros()).unwrap_or(i64::MAX))
+        .bind(row::limit(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(row::scope).collect()
+}
+
+/// Rows in which nothing is left to judge are passed over until they are pruned. The next time is on the beat, however late the caller came, unless it is more than a beat late.
+pub(crate) const CLAIM: &str = "WITH due AS MATERIALIZED (SELECT tenant, target, due_at FROM scopes \
+       WHERE due_at <= coalesce($1, now()) ORDER BY due_at, tenant, target LIMIT $3 FOR UPDATE SKIP LOCKED), \
+     claimed AS (UPDATE scopes SET due_at = CASE WHEN due.due_at + $2 * interval '1 microsecond' > coalesce($1, now()) \
+         THEN due.due_at + $2 * interval '1 microsecond' ELSE coalesce($1, now()) + $2 * interval '1 microsecond' END \
+       FROM due WHERE scopes.tenant = due.tenant AND scopes.target = due.target RETURNING scopes.tenant, scopes.target) \
+     SELECT tenant, target FROM claimed JOIN due USING (tenant, target) \
+       WHERE EXISTS (SELECT 1 FROM series_latest AS s WHERE s.tenant = claimed.tenant AND s.target = claimed.target) \
+         OR EXISTS (SELECT 1 FROM episodes AS e WHERE e.tenant = claimed.tenant AND e.state <> 'resolved' \
+           AND e.target = CASE claimed.target WHEN '' THEN 'unknown' ELSE claimed.target END) \
+       ORDER BY due.due_at, tenant, target";

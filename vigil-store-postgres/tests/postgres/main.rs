@@ -1,0 +1,11 @@
+//! The PostgreSQL store: the suite that every Store passes, and what only a server that is shared can do.
+
+#![allow(clippy::unwrap_used)] // a test that panics has failed
+
+mod conformance;
+mod database;
+mod foreign;
+mod open;
+mod outages;
+mod pooler;
+mod replicas;
