@@ -87,6 +87,11 @@ impl Error {
         self.code().as_deref() == Some(CHECK_VIOLATION) && matches!(self, Self::Sql(error) if unnamed(error))
     }
 
+    /// Whether a table that was just there has gone.
+    pub(crate) fn is_about_a_missing_table(&self) -> bool {
+        self.code().as_deref() == Some(UNDEFINED_TABLE)
+    }
+
     /// Whether it is the data that was refused, so that other data may pass.
     pub(crate) fn is_about_the_data(&self) -> bool {
         match self {
@@ -105,6 +110,7 @@ impl Error {
 
 const UNIQUE_VIOLATION: &str = "23505";
 const CHECK_VIOLATION: &str = "23514";
+const UNDEFINED_TABLE: &str = "42P01";
 
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {

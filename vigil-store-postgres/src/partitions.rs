@@ -90,27 +90,28 @@ async fn known(connection: &mut PgConnection) -> Result<BTreeSet<Day>, Error> {
     Ok(days)
 }
 
-/// Drops one partition that ended before `before`; answers about how many samples went with it. Those that
-/// [`make_ahead`] makes stay.
-pub(crate) async fn drop_oldest(
+/// The partitions that ended before `before`, oldest first, without those that [`make_ahead`] makes.
+pub(crate) async fn past(
     connection: &mut PgConnection,
     before: Timestamp,
     now: Timestamp,
-) -> Result<u64, Error> {
+) -> Result<Vec<String>, Error> {
     let past = |day: &Day| Day(day.0 + 1).begins() <= before && day.0 < Day::of(now).0 - 1;
-    let oldest = known(connection).await?.into_iter().next().filter(past);
-    let Some(day) = oldest else { return Ok(0) };
-    let name = day.partition();
-    let rows: f32 = sqlx::query_scalar("SELECT reltuples FROM pg_class WHERE oid = to_regclass($1)")
-        .bind(&name)
-        .fetch_optional(&mut *connection)
-        .await?
-        .unwrap_or(0.0);
+    Ok(known(connection).await?.into_iter().filter(past).map(Day::partition).collect())
+}
+
+/// Drops one of the [`past`] partitions; answers about how many samples went with it, at least 1 if there were any.
+pub(crate) async fn drop_past(connection: &mut PgConnection, partition: &str) -> Result<u64, Error> {
+    let statement = format!(
+        "SELECT greatest(reltuples::bigint, 0) + CASE WHEN EXISTS (SELECT 1 FROM {partition}) THEN 1 ELSE 0 END \
+         FROM pg_class WHERE oid = '{partition}'::regclass"
+    );
+    let rows: i64 = sqlx::query_scalar(AssertSqlSafe(statement)).fetch_one(&mut *connection).await?;
     // Everybody who uses `metrics` waits behind this: rather try again later than wait long.
-    let statements = format!("SET LOCAL lock_timeout = '1s'; DROP TABLE IF EXISTS {name}");
+    let statements = format!("SET LOCAL lock_timeout = '1s'; DROP TABLE {partition}");
     sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection).await?;
-    tracing::info!(partition = name, "samples past their retention dropped");
-    Ok((rows as u64).max(1))
+    tracing::info!(partition, "samples past their retention dropped");
+    Ok(u64::try_from(rows).unwrap_or(0))
 }
 
 #[cfg(test)]

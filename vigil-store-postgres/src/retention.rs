@@ -14,8 +14,18 @@ const BATCH: i64 = 5000;
 pub(crate) async fn prune(connections: &Connections, metrics: Timestamp, history: Timestamp) -> Result<u64, Error> {
     let now = connections.now().await?;
     connections.transact(move |c| Box::pin(async move { partitions::make_ahead(c, now).await })).await?;
-    let mut removed =
-        connections.transact(move |c| Box::pin(async move { partitions::drop_oldest(c, metrics, now).await })).await?;
+    let mut removed = 0;
+    let past = connections.single(move |c| Box::pin(async move { partitions::past(c, metrics, now).await })).await?;
+    for partition in past {
+        let name = partition.clone();
+        removed +=
+            match connections.transact(move |c| Box::pin(async move { partitions::drop_past(c, &name).await })).await {
+                Ok(rows) => rows,
+                // Another replica was faster.
+                Err(error) if error.is_about_a_missing_table() => 0,
+                Err(error) => return Err(error),
+            };
+    }
     let times = [metrics, history, history, history, now - IDEMPOTENCY_KEPT, metrics];
     for (statement, before) in STATEMENTS.into_iter().zip(times) {
         let pruned = connections.single(move |c| {
