@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use vigil_core::clock::Timestamp;
 
@@ -21,6 +22,7 @@ pub(crate) struct Connections {
     pool: PgPool,
     options: PostgresOptions,
     tasks: TaskTracker,
+    patience: Duration,
 }
 
 impl Connections {
@@ -50,7 +52,8 @@ impl Connections {
                 Box::pin(async move { connection.execute(AssertSqlSafe(settings)).await.map(drop) })
             })
             .connect_lazy_with(options.connect.clone());
-        Self { pool, options, tasks: TaskTracker::new() }
+        let patience = Self::patience(&options);
+        Self { pool, options, tasks: TaskTracker::new(), patience }
     }
 
     /// The time as far as it is given from outside.
@@ -107,7 +110,7 @@ impl Connections {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
     {
-        self.transact_after("BEGIN".to_owned(), work).await
+        self.transact_after("", work).await
     }
 
     /// Runs work in a transaction that begins by waiting for whoever holds `key`: what it reads then, it reads as they left
@@ -117,15 +120,27 @@ impl Connections {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
     {
-        self.transact_after(format!("BEGIN; SELECT pg_advisory_xact_lock({key})"), work).await
+        self.transact_after(&format!("; SELECT pg_advisory_xact_lock({key})"), work).await
     }
 
-    async fn transact_after<T, F>(&self, begin: String, work: F) -> Result<T, Error>
+    /// What a caller waits for at most: a server that is frozen answers nothing, not even that it takes too long.
+    fn patience(options: &PostgresOptions) -> Duration {
+        options.acquire_timeout + options.statement_timeout + Duration::from_secs(1)
+    }
+
+    /// The same without a limit, for work that may take long.
+    pub(crate) fn patiently(&self) -> Self {
+        Self { patience: Duration::MAX, ..self.clone() }
+    }
+
+    async fn transact_after<T, F>(&self, first: &str, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
     {
         let this = self.clone();
+        // Behind a pooler this is anybody's former connection, with statements of the same names.
+        let begin = if self.options.pooled { format!("BEGIN; DEALLOCATE ALL{first}") } else { format!("BEGIN{first}") };
         self.own(async move {
             let mut transaction = this.pool.begin_with(AssertSqlSafe(begin)).await?;
             match work(&mut transaction).await {
@@ -148,8 +163,10 @@ impl Connections {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
-        match self.tasks.spawn(work).await {
-            Ok(done) => done,
+        let patience = self.patience;
+        match self.tasks.spawn(async move { timeout(patience, work).await }).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(Error::Sql(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))),
             Err(error) => Err(Error::Sql(sqlx::Error::Io(std::io::Error::other(error)))),
         }
     }
