@@ -102,7 +102,7 @@ impl Error {
 
     fn code(&self) -> Option<String> {
         match self {
-            Self::Sql(sqlx::Error::Database(error)) => error.code().map(|code| code.into_owned()),
+            Self::Sql(sqlx::Error::Database(error)) => error.code().map(std::borrow::Cow::into_owned),
             _ => None,
         }
     }
@@ -125,7 +125,7 @@ impl From<Error> for StoreError {
 /// By SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>. The README has the table.
 fn of_sql(error: sqlx::Error) -> StoreError {
     let code = match &error {
-        sqlx::Error::Database(database) => database.code().map(|code| code.into_owned()),
+        sqlx::Error::Database(database) => database.code().map(std::borrow::Cow::into_owned),
         sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
