@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+mod connection;
+mod delivery;
+mod error;
+mod keys;
+mod options;
+mod queue;
+mod scripts;
+
+pub use delivery::DeadLetter;
+pub use error::OpenError;
+pub use options::RedisOptions;
+pub use queue::RedisQueue;

@@ -1,0 +1,18 @@
+-- ARGV: 2 entry, 3 token, 4 what: ack, retry or dead; 5 delay (ms) of a retry, or why it is dead; 6 how many dead letters are kept
+local id = ARGV[2]
+if redis.call('HGET', tasks, id .. ':t') ~= ARGV[3] or redis.call('ZREM', leases, id) == 0 then return 0 end
+if ARGV[4] == 'retry' then
+  redis.call('HDEL', tasks, id .. ':t')
+  redis.call('ZADD', scheduled, now + tonumber(ARGV[5]), id)
+  return 1
+end
+if ARGV[4] == 'dead' then
+  redis.call('RPUSH', dead, cjson.encode({ at = now, reason = ARGV[5], task = redis.call('HGET', tasks, id) }))
+  redis.call('LTRIM', dead, -tonumber(ARGV[6]), -1)
+  redis.call('HINCRBY', stats, 'tasks_failed', 1)
+else
+  redis.call('HINCRBY', stats, 'tasks_completed', 1)
+end
+redis.call('HSET', stats, 'last_processed', string.format('%.0f', now))
+forget(id)
+return 1

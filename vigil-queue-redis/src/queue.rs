@@ -1,0 +1,254 @@
+//! [`RedisQueue`]: the Queue in Redis.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_redis::redis::{self, FromRedisValue, Script, ToRedisArgs, Value};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, timeout};
+use vigil_core::action::ActionKey;
+use vigil_core::clock::Timestamp;
+use vigil_core::queue::{Claim, Queue, QueueError, QueueStats};
+use vigil_core::task::Task;
+
+use crate::connection::{Connection, Link};
+use crate::delivery::{Entry, Held};
+use crate::error::Error;
+use crate::keys::{Keys, tenant_word};
+use crate::{DeadLetter, OpenError, RedisOptions, scripts};
+
+/// The Queue in Redis 6.2 or newer, in a cluster or behind sentinels as well.
+///
+/// Nothing in it need be durable: what Redis forgets, the reconciler brings back. Every call fails within
+/// [`RedisOptions::command_timeout`] if Redis does not answer, and connections are made anew by themselves.
+#[derive(Debug)]
+pub struct RedisQueue {
+    keys: Keys,
+    link: Link,
+    /// Waiting blocks a connection: it is done on one of its own, by one caller at a time.
+    waiter: Waiter,
+    /// Where the search for orphans stands.
+    cursor: AtomicU64,
+}
+
+impl RedisQueue {
+    /// How many dead letters are kept; beyond that the oldest goes.
+    pub const MAX_DEAD: usize = 1000;
+
+    /// Connects to nothing yet: Redis may come later.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the options name no Redis.
+    pub fn new(options: &RedisOptions) -> Result<Self, OpenError> {
+        let limit = options.command_timeout;
+        Ok(Self {
+            keys: Keys::new(&options.name),
+            link: Link::new(options, limit)?,
+            waiter: Waiter { link: Link::new(options, limit + Waiter::LOOK)?, connection: Mutex::default() },
+            cursor: AtomicU64::new(0),
+        })
+    }
+
+    /// The newest dead letters, oldest first.
+    ///
+    /// # Errors
+    /// [`QueueError`]; [`QueueError::Corrupt`] if one of them is not what this queue writes.
+    pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        let first = -i64::try_from(limit.clamp(1, Self::MAX_DEAD)).unwrap_or(1);
+        let mut command = redis::cmd("LRANGE");
+        command.arg(self.keys.dead()).arg(first).arg(-1);
+        let letters: Vec<Vec<u8>> = self.link.ask(async |c: &mut Connection| command.query_async(c).await).await?;
+        letters.iter().map(|json| DeadLetter::parse(json).map_err(|error| QueueError::Corrupt(error.into()))).collect()
+    }
+
+    async fn call<T: FromRedisValue>(&self, script: &Script, arguments: impl ToRedisArgs) -> Result<T, Error> {
+        let mut call = script.prepare_invoke();
+        for key in self.keys.fixed() {
+            call.key(key);
+        }
+        call.arg(self.keys.tenant_prefix()).arg(arguments);
+        self.link.ask(async |connection: &mut Connection| call.invoke_async(connection).await).await
+    }
+
+    /// Takes what is there: the claims, and how long until the next scheduled task is due.
+    async fn take(&self, lease: Duration, max: usize) -> Result<(Vec<Claim>, Option<Duration>), QueueError> {
+        loop {
+            let arguments = [millis(lease), max.min(100) as u64];
+            let mut answer: Vec<Value> = self.call(&scripts::CLAIM, &arguments[..]).await?;
+            let foreign = |error: redis::ParsingError| QueueError::Backend(error.into());
+            let next_due = match answer.is_empty() {
+                true => -1,
+                false => i64::from_redis_value(answer.remove(0)).map_err(foreign)?,
+            };
+            let (mut claims, answered) = (Vec::new(), answer.len());
+            for value in answer {
+                match Entry::from_redis_value(value).map_err(foreign)?.into_claim() {
+                    Ok(claim) => claims.push(claim),
+                    Err((held, reason)) => {
+                        tracing::error!(reason, "a queued task was dead-lettered");
+                        // If this fails, its lease runs out, and it comes again.
+                        self.settle(&held, "dead", &reason).await?;
+                    }
+                }
+            }
+            if !claims.is_empty() || answered == 0 {
+                return Ok((claims, u64::try_from(next_due).ok().map(Duration::from_millis)));
+            }
+        }
+    }
+
+    async fn settle(&self, held: &Held, what: &str, with: &str) -> Result<(), QueueError> {
+        let kept = Self::MAX_DEAD.to_string();
+        let settled: i64 = self.call(&scripts::SETTLE, &[&held.id, &held.token, what, with, &kept][..]).await?;
+        if settled == 1 { Ok(()) } else { Err(QueueError::LeaseLost) }
+    }
+}
+
+#[async_trait]
+impl Queue for RedisQueue {
+    async fn enqueue(&self, task: Task, delay: Duration) -> Result<(), QueueError> {
+        let json = serde_json::to_string(&task).map_err(|error| QueueError::Backend(error.into()))?;
+        let (action, delay) = (task.action_id.to_string(), millis(delay).to_string());
+        let arguments = [tenant_word(&task.tenant), &action, &task.task_id, &json, &delay];
+        self.call::<i64>(&scripts::ENQUEUE, &arguments[..]).await?;
+        Ok(())
+    }
+
+    async fn claim(&self, lease: Duration, wait: Duration, max: usize) -> Result<Vec<Claim>, QueueError> {
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        let began = Instant::now();
+        loop {
+            let (claims, next_due) = self.take(lease, max).await?;
+            let left = wait.saturating_sub(began.elapsed());
+            if !claims.is_empty() || left.is_zero() {
+                return Ok(claims);
+            }
+            self.waiter.wait(&self.keys.list, left.min(next_due.unwrap_or(left))).await?;
+        }
+    }
+
+    async fn extend(&self, claim: &Claim, lease: Duration) -> Result<(), QueueError> {
+        let held = Held::of(claim)?;
+        let lease = millis(lease).to_string();
+        let extended: i64 = self.call(&scripts::EXTEND, &[&held.id, &held.token, &lease][..]).await?;
+        if extended == 1 { Ok(()) } else { Err(QueueError::LeaseLost) }
+    }
+
+    async fn ack(&self, claim: &Claim) -> Result<(), QueueError> {
+        self.settle(&Held::of(claim)?, "ack", "").await
+    }
+
+    async fn retry(&self, claim: &Claim, delay: Duration) -> Result<(), QueueError> {
+        self.settle(&Held::of(claim)?, "retry", &millis(delay).to_string()).await
+    }
+
+    async fn dead_letter(&self, claim: &Claim, reason: &str) -> Result<(), QueueError> {
+        self.settle(&Held::of(claim)?, "dead", reason).await
+    }
+
+    async fn rescue(&self, limit: usize) -> Result<usize, QueueError> {
+        let arguments = [limit as u64, self.cursor.load(Ordering::Relaxed)];
+        let (rescued, cursor): (usize, u64) = self.call(&scripts::RESCUE, &arguments[..]).await?;
+        self.cursor.store(cursor, Ordering::Relaxed);
+        Ok(rescued)
+    }
+
+    async fn missing(&self, actions: &[ActionKey]) -> Result<Vec<ActionKey>, QueueError> {
+        let mut missing = Vec::new();
+        for page in actions.chunks(500) {
+            let words: Vec<String> =
+                page.iter().map(|key| format!("{} {}", tenant_word(&key.tenant), key.id)).collect();
+            let places: Vec<usize> = self.call(&scripts::MISSING, words).await?;
+            missing.extend(places.into_iter().filter_map(|place| page.get(place - 1)).cloned());
+        }
+        Ok(missing)
+    }
+
+    async fn stats(&self) -> Result<QueueStats, QueueError> {
+        let numbers: Vec<u64> = self.call(&scripts::STATS, &[""; 0][..]).await?;
+        let number = |place: usize| numbers.get(place).copied().unwrap_or(0);
+        let last = number(8);
+        Ok(QueueStats {
+            ready: number(0),
+            scheduled: number(1),
+            leased: number(2),
+            dead: number(3),
+            enqueued: number(4),
+            dequeued: number(5),
+            completed: number(6),
+            failed: number(7),
+            last_processed: (last > 0).then(|| Timestamp::from_micros(i64::try_from(last).unwrap_or(0) * 1000)),
+        })
+    }
+
+    async fn ping(&self) -> Result<(), QueueError> {
+        let command = redis::cmd("PING");
+        self.link.ask::<String>(async |connection: &mut Connection| command.query_async(connection).await).await?;
+        Ok(())
+    }
+}
+
+/// Waits for the list to have something, and takes nothing.
+#[derive(Debug)]
+struct Waiter {
+    link: Link,
+    connection: Mutex<Option<Wrapped>>,
+}
+
+/// A connection on which nothing is under way.
+struct Wrapped(Connection);
+
+impl std::fmt::Debug for Wrapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
+impl Waiter {
+    /// How long a wait may not look around: for what others schedule, rescue, or push for other tenants.
+    const LOOK: Duration = Duration::from_millis(100);
+
+    async fn wait(&self, list: &str, at_most: Duration) -> Result<(), Error> {
+        let began = Instant::now();
+        let Ok(mut own) = timeout(at_most, self.connection.lock()).await else { return Ok(()) };
+        let wait = at_most.saturating_sub(began.elapsed()).min(Self::LOOK);
+        if wait.is_zero() {
+            return Ok(());
+        }
+        // Taken out for the wait: a caller that goes away leaves the connection in the middle of it.
+        let mut connection = match own.take() {
+            Some(Wrapped(connection)) => connection,
+            None => timeout(self.link.limit(), self.link.connect()).await.unwrap_or(Err(Error::Timeout))?,
+        };
+        // Round and round: the oldest task is moved from the head of the list to the head of the list.
+        let mut command = redis::cmd("BLMOVE");
+        command.arg(list).arg(list).arg("LEFT").arg("LEFT").arg(wait.as_secs_f64().max(0.001));
+        match timeout(self.link.limit(), command.query_async::<Value>(&mut connection)).await {
+            Ok(Ok(_)) => {
+                *own = Some(Wrapped(connection));
+                Ok(())
+            }
+            Ok(Err(error)) => match Error::from(error) {
+                error if error.is_of_the_connection() => Err(error),
+                // A server that has no BLMOVE is asked again and again instead.
+                _ => {
+                    *own = Some(Wrapped(connection));
+                    sleep(wait.min(Duration::from_millis(50))).await;
+                    Ok(())
+                }
+            },
+            Err(_) => Err(Error::Timeout),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    /// Far enough, and still exact in a script's numbers.
+    const LONGEST: u128 = 30 * 365 * 86_400_000;
+    // Up: what is to be waited for must have passed.
+    let millis = duration.as_micros().div_ceil(1000);
+    u64::try_from(millis.min(LONGEST)).unwrap_or(u64::MAX)
+}
