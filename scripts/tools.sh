@@ -57,6 +57,26 @@ need_promtool() {
     rm -rf "$tools/deb"
 }
 
+# The tests start servers of their own (scripts/servers): only the programs are needed. Debian starts what it installs; where
+# a policy-rc.d says otherwise, or on a machine of one's own, those servers are never touched.
+need_servers() {
+    local missing=()
+    compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
+    command -v redis-server >/dev/null || missing+=(redis-server)
+    [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
+    command -v python3 >/dev/null || missing+=(python3)
+    command -v setpriv >/dev/null || missing+=(util-linux)
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if ! command -v apt-get >/dev/null; then
+        [ -z "${CI:-}" ] || die "missing, and there is no apt-get to install them with: ${missing[*]}"
+        say "missing, and there is no apt-get to install them with: ${missing[*]}; tests that need them will say 'skipped'"
+        return
+    fi
+    say "Installing ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+        { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; }
+}
+
 # No registry has a current binary. Built without optimisation it takes a minute or less, and a check two seconds.
 readonly CARGO_DENY=0.20.2
 

@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use vigil_core::Settings;
 use vigil_core::target::TargetTags;
 use vigil_http::{HttpConfig, HttpRemediatorOptions, Origins, Secret};
+use vigil_queue_redis::RedisOptions;
+use vigil_store_postgres::PostgresOptions;
 use vigil_store_sqlite::SqliteOptions;
 
 use crate::file::File;
-use crate::flags::Flags;
+use crate::flags::{Flags, Role};
 use crate::logging::{LogFormat, LogLevel};
 
 const DEFAULT_FILE: &str = "configs/collector.yaml";
@@ -23,7 +25,10 @@ pub(crate) struct Config {
     /// The file that was read.
     pub(crate) file: Option<PathBuf>,
     pub(crate) address: SocketAddr,
-    pub(crate) database: SqliteOptions,
+    pub(crate) database: Database,
+    /// `None`: a queue in this process.
+    pub(crate) redis: Option<RedisOptions>,
+    pub(crate) roles: Roles,
     pub(crate) remediator_url: String,
     pub(crate) remediator: HttpRemediatorOptions,
     pub(crate) policies: Vec<PathBuf>,
@@ -31,6 +36,31 @@ pub(crate) struct Config {
     pub(crate) http: HttpConfig,
     pub(crate) log_level: LogLevel,
     pub(crate) log_format: LogFormat,
+}
+
+/// Where data is kept.
+#[derive(Debug)]
+pub(crate) enum Database {
+    Sqlite(SqliteOptions),
+    Postgres(PostgresOptions),
+}
+
+/// What this process does. Whatever it is, it verifies and reconciles: replicas share that work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Roles {
+    /// Serves the API; without it only health and metrics.
+    pub(crate) api: bool,
+    /// Carries actions out.
+    pub(crate) worker: bool,
+    /// Judges targets whether or not a sample comes.
+    pub(crate) runner: bool,
+}
+
+impl Roles {
+    fn of(roles: &[Role]) -> Self {
+        let has = |role| roles.contains(&role);
+        Self { api: has(Role::Api), worker: has(Role::Worker), runner: has(Role::Runner) }
+    }
 }
 
 impl Config {
@@ -41,11 +71,13 @@ impl Config {
     pub(crate) fn load(flags: Flags) -> Result<Self, String> {
         let path = named_or_default(flags.config.clone(), DEFAULT_FILE);
         let file = path.as_deref().map(File::read).transpose()?.unwrap_or_default();
-        if flags.redis_url.as_ref().or(file.redis_url.as_ref()).is_some_and(|url| !url.is_empty()) {
-            return Err(
-                "REDIS_URL is set, but this server has no Redis queue yet: unset it to use the queue in this process"
-                    .to_owned(),
-            );
+        let (database, redis) = (database(&flags, &file)?, redis(&flags, &file)?);
+        let roles = Roles::of(flags.roles.as_deref().or(file.roles.as_deref()).unwrap_or(&Role::ALL));
+        let alone = matches!(database, Database::Sqlite(_)) || redis.is_none();
+        if alone && !(roles.api && roles.worker && roles.runner) {
+            return Err("roles are split among processes only over a shared database and queue: set DATABASE_URL to \
+                 postgres://... and REDIS_URL, or leave --role out"
+                .to_owned());
         }
         let log_level = match &file.log_level {
             Some(word) => Some(word.parse().map_err(|problem| format!("log_level {problem}"))?),
@@ -57,10 +89,12 @@ impl Config {
         };
         Ok(Self {
             address: address(&flags, &file)?,
-            database: database(&flags, &file)?,
+            database,
+            redis,
             remediator: remediator(&flags, &file)?,
             policies: policies(&flags, &file),
-            settings: settings(&file)?,
+            settings: settings(&file, roles)?,
+            roles,
             http: http(&flags, &file)?,
             log_level: flags.log_level.or(log_level).unwrap_or_default(),
             log_format: flags.log_format.or(log_format).unwrap_or_default(),
@@ -100,15 +134,30 @@ fn address(flags: &Flags, file: &File) -> Result<SocketAddr, String> {
     Ok(SocketAddr::new(ip, flags.port.or(file.port).unwrap_or(8000)))
 }
 
-fn database(flags: &Flags, file: &File) -> Result<SqliteOptions, String> {
+fn database(flags: &Flags, file: &File) -> Result<Database, String> {
     let url = flags.database_url.as_ref().or(file.database_url.as_ref()).map_or(DEFAULT_DATABASE, String::as_str);
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        return Err(
-            "DATABASE_URL names PostgreSQL, but this server has only SQLite yet: use sqlite:///./vigil.db".to_owned()
-        );
+    if url.starts_with("postgres") {
+        let mut options = PostgresOptions::of_url(url).map_err(|error| format!("DATABASE_URL: {error}"))?;
+        options.connections = file.pool.connections.unwrap_or(options.connections);
+        options.statement_timeout = file.statement_timeout().unwrap_or(options.statement_timeout);
+        options.allow_unsafe_durability = file.pool.allow_unsafe_durability.unwrap_or(false);
+        return Ok(Database::Postgres(options));
+    }
+    if !url.starts_with("sqlite") {
+        return Err("DATABASE_URL: use sqlite:///./vigil.db, or postgres://user:password@host:5432/database".to_owned());
     }
     let mut options = SqliteOptions::of_url(url).map_err(|error| format!("DATABASE_URL: {error}"))?;
     options.readers = file.pool.readers.unwrap_or(options.readers);
+    Ok(Database::Sqlite(options))
+}
+
+fn redis(flags: &Flags, file: &File) -> Result<Option<RedisOptions>, String> {
+    let url = flags.redis_url.as_ref().or(file.redis_url.as_ref()).filter(|url| !url.is_empty());
+    let options = url.map(|url| RedisOptions::of_url(url).map_err(|error| format!("REDIS_URL: {error}")));
+    let mut options = options.transpose()?;
+    if let (Some(options), Some(timeout)) = (&mut options, file.redis_timeout()) {
+        options.command_timeout = timeout;
+    }
     Ok(options)
 }
 
@@ -131,8 +180,12 @@ fn remediator(flags: &Flags, file: &File) -> Result<HttpRemediatorOptions, Strin
     })
 }
 
-fn settings(file: &File) -> Result<Settings, String> {
+fn settings(file: &File, roles: Roles) -> Result<Settings, String> {
     let mut settings = file.settings();
+    if !roles.worker {
+        settings.workers = 0;
+    }
+    settings.runner.enabled &= roles.runner;
     if let Some(tags) = &file.target_tags {
         settings.target_tags = TargetTags::new(tags.iter().cloned());
     }

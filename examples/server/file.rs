@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use vigil_core::Settings;
 
+use crate::flags::Role;
+
 /// The file as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +17,8 @@ pub(crate) struct File {
     pub(crate) allow_anonymous: Option<bool>,
     pub(crate) database_url: Option<String>,
     pub(crate) redis_url: Option<String>,
+    pub(crate) roles: Option<Vec<Role>>,
+    redis_timeout_seconds: Option<Seconds>,
     pub(crate) log_level: Option<String>,
     pub(crate) log_format: Option<String>,
     pub(crate) metrics_enabled: Option<bool>,
@@ -57,6 +61,9 @@ pub(crate) struct Remediator {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Pool {
     pub(crate) readers: Option<u32>,
+    pub(crate) connections: Option<u32>,
+    statement_timeout_seconds: Option<Seconds>,
+    pub(crate) allow_unsafe_durability: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -165,6 +172,14 @@ impl File {
         settings.retry.tries = self.worker.retries.unwrap_or(settings.retry.tries);
         settings.actions_per_episode = self.actions_per_episode.unwrap_or(settings.actions_per_episode);
         settings
+    }
+
+    pub(crate) fn statement_timeout(&self) -> Option<Duration> {
+        self.pool.statement_timeout_seconds.map(|Seconds(given)| given)
+    }
+
+    pub(crate) fn redis_timeout(&self) -> Option<Duration> {
+        self.redis_timeout_seconds.map(|Seconds(given)| given)
     }
 
     pub(crate) fn connect_timeout(&self) -> Option<Duration> {

@@ -2,9 +2,27 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use serde::Deserialize;
 
 use crate::logging::{LogFormat, LogLevel};
+
+/// A part of the service that may run in a process of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    /// Serves the API and takes in metrics.
+    Api,
+    /// Carries actions out.
+    Worker,
+    /// Judges every target whether or not a sample comes.
+    Runner,
+}
+
+impl Role {
+    /// All three.
+    pub(crate) const ALL: [Self; 3] = [Self::Api, Self::Worker, Self::Runner];
+}
 
 /// Vigil, a self-healing control plane: takes metrics, evaluates policies, has a remediator act, and verifies that it
 /// worked.
@@ -17,14 +35,19 @@ pub(crate) struct Flags {
     #[arg(long = "config", env = "CONFIG_PATH", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Where data is kept: sqlite:///./vigil.db (relative), sqlite:////absolute/path.db, sqlite::memory:
-    /// [default: sqlite:///./vigil.db]
+    /// Where data is kept: sqlite:///./vigil.db (relative), sqlite:////absolute/path.db, sqlite::memory:, or
+    /// postgres://user:password@host:5432/database for several replicas [default: sqlite:///./vigil.db]
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) database_url: Option<String>,
 
-    /// The Redis that carries the queue. Unset: a queue in this process
+    /// The Redis that carries the queue: redis://host:6379/0, rediss://, redis-cluster://host:port,host:port or
+    /// redis-sentinel://host:port,host:port/master. Unset: a queue in this process
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub(crate) redis_url: Option<String>,
+
+    /// What this process does [default: api,worker,runner]
+    #[arg(long = "role", env = "VIGIL_ROLE", value_name = "ROLE,ROLE", value_delimiter = ',')]
+    pub(crate) roles: Option<Vec<Role>>,
 
     /// The address to listen on. Another one than loopback needs --allow-anonymous [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]

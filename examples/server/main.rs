@@ -1,4 +1,5 @@
-//! The whole service: HTTP API, policy engine, worker, verifier and runner on SQLite and the in-process queue.
+//! The whole service: HTTP API, policy engine, worker, verifier and runner; on one machine over SQLite and the queue in the
+//! process, on many over PostgreSQL and Redis.
 //!
 //! `cargo run --release --example server`, then `curl http://localhost:8000/health`. `--help` names every flag; see
 //! `configs/collector.yaml` for the file.
@@ -14,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 use vigil_core::Vigil;
 use vigil_core::clock::SystemClock;
 use vigil_core::remediator::{DryRun, Remediator};
-use vigil_http::{HttpRemediator, router, serve};
+use vigil_core::store::Store;
+use vigil_http::{HttpRemediator, probes, router, serve};
+use vigil_queue_redis::RedisQueue;
+use vigil_store_postgres::PostgresStore;
 use vigil_store_sqlite::SqliteStore;
 
 mod config;
@@ -22,7 +26,7 @@ mod file;
 mod flags;
 mod logging;
 
-use config::Config;
+use config::{Config, Database};
 use flags::Flags;
 
 /// Anything that stops the start is one sentence for whoever started it.
@@ -46,9 +50,12 @@ async fn main() -> ExitCode {
 
 async fn run(config: Config) -> Result<(), Fatal> {
     logging::start(config.log_level, config.log_format);
-    let store = Arc::new(SqliteStore::open(config.database.clone()).await?);
-    let vigil = Vigil::builder()
-        .store(store.clone())
+    let backend = Backend::open(&config.database).await?;
+    let mut vigil = Vigil::builder().store(backend.store());
+    if let Some(redis) = &config.redis {
+        vigil = vigil.queue(Arc::new(RedisQueue::new(redis)?));
+    }
+    let vigil = vigil
         .remediator(remediator(&config)?)
         .policy_files(config.policies.clone())
         .settings(config.settings.clone())
@@ -63,17 +70,58 @@ async fn run(config: Config) -> Result<(), Fatal> {
 
     let (stop, stop_loop) = (CancellationToken::new(), CancellationToken::new());
     let api = async {
-        serve(listener, router(vigil.clone(), config.http.clone()), &config.http, stop.cancelled()).await;
+        let routes = if config.roles.api {
+            router(vigil.clone(), config.http.clone())
+        } else {
+            probes(vigil.clone(), config.http.clone())
+        };
+        serve(listener, routes, &config.http, stop.cancelled()).await;
         // Only when no request can start new work any more.
         stop_loop.cancel();
     };
     let (looped, (), ()) = tokio::join!(vigil.run(stop_loop.cancelled()), api, signals.stop(&stop, &stop_loop));
     drop(vigil);
-    if let Ok(store) = Arc::try_unwrap(store) {
-        store.close().await;
-    }
+    backend.close().await;
     tracing::info!("stopped");
     Ok(looped?)
+}
+
+/// The store by its kind, so that it can be closed at the end.
+enum Backend {
+    Sqlite(Arc<SqliteStore>),
+    Postgres(Arc<PostgresStore>),
+}
+
+impl Backend {
+    async fn open(database: &Database) -> Result<Self, Fatal> {
+        Ok(match database {
+            Database::Sqlite(options) => Self::Sqlite(Arc::new(SqliteStore::open(options.clone()).await?)),
+            Database::Postgres(options) => Self::Postgres(Arc::new(PostgresStore::open(options.clone()).await?)),
+        })
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Sqlite(store) => store.clone(),
+            Self::Postgres(store) => store.clone(),
+        }
+    }
+
+    /// Commits what was accepted, and waits for that.
+    async fn close(self) {
+        match self {
+            Self::Sqlite(store) => {
+                if let Ok(store) = Arc::try_unwrap(store) {
+                    store.close().await;
+                }
+            }
+            Self::Postgres(store) => {
+                if let Ok(store) = Arc::try_unwrap(store) {
+                    store.close().await;
+                }
+            }
+        }
+    }
 }
 
 fn remediator(config: &Config) -> Result<Arc<dyn Remediator>, Fatal> {
@@ -94,7 +142,15 @@ fn announce(config: &Config, address: SocketAddr, vigil: &Vigil) {
         remediator = config.remediator_url,
         "serving"
     );
-    tracing::info!("REDIS_URL is not set: the queue is in this process, and the store brings back what it forgets");
+    tracing::info!(database = ?config.database, roles = ?config.roles, "storing");
+    match &config.redis {
+        Some(redis) => tracing::info!(?redis, "queueing"),
+        None => {
+            tracing::info!(
+                "REDIS_URL is not set: the queue is in this process, and the store brings back what it forgets"
+            );
+        }
+    }
     if address.ip().is_loopback() {
         tracing::info!("no API keys are configured: bound to loopback only");
     } else {

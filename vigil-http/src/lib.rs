@@ -15,5 +15,5 @@ mod serve;
 
 pub use config::{HttpConfig, Origins};
 pub use remediator::{HttpRemediator, HttpRemediatorError, HttpRemediatorOptions, Secret};
-pub use router::router;
+pub use router::{probes, router};
 pub use serve::serve;

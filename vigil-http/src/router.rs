@@ -26,12 +26,7 @@ pub(crate) struct App {
 pub fn router(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
     let app = App { vigil, config: Arc::new(config) };
     let batches = Extension(BodyLimit(app.config.batch_limit));
-    let mut routes = Routes(Router::new());
-    routes.add("/health", get(health::health));
-    routes.add("/ready", get(health::ready));
-    if app.config.metrics_enabled {
-        routes.add("/metrics", get(health::metrics));
-    }
+    let mut routes = Routes::probes(&app);
     routes.add("/api/v1/ingest", post(ingest::one));
     routes.add("/api/v1/ingest/health", get(ingest::health));
     routes.add("/api/v1/ingest/agent/metrics", post(ingest::some).layer(batches));
@@ -51,14 +46,35 @@ pub fn router(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
     routes.add("/api/v1/policies/{name}/enable", put(policies::enable));
     routes.add("/api/v1/policies/{name}/disable", put(policies::disable));
     routes.add("/api/v1/ui/queue/stats", get(queue::stats));
-    let router = routes.0.fallback(async || StatusCode::NOT_FOUND);
-    layers::around(router, &app).with_state(app)
+    routes.finish(app)
+}
+
+/// Health, readiness and metrics alone, for a process that serves no API.
+pub fn probes(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
+    let app = App { vigil, config: Arc::new(config) };
+    Routes::probes(&app).finish(app)
 }
 
 /// Collects routes.
 struct Routes(Router<App>);
 
 impl Routes {
+    /// What every process answers.
+    fn probes(app: &App) -> Self {
+        let mut routes = Self(Router::new());
+        routes.add("/health", get(health::health));
+        routes.add("/ready", get(health::ready));
+        if app.config.metrics_enabled {
+            routes.add("/metrics", get(health::metrics));
+        }
+        routes
+    }
+
+    fn finish(self, app: App) -> Router {
+        let router = self.0.fallback(async || StatusCode::NOT_FOUND);
+        layers::around(router, &app).with_state(app)
+    }
+
     fn add(&mut self, path: &str, methods: MethodRouter<App>) {
         let router = std::mem::take(&mut self.0);
         self.0 = router.route(path, methods.clone()).route(&format!("{path}/"), methods);

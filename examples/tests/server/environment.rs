@@ -37,7 +37,7 @@ async fn a_database_url_that_is_none_of_ours_stops_the_start() {
     let mut command = command(folder.path());
     command.env("DATABASE_URL", "mysql://root:hunter2@localhost/x");
     let said = refused(command).await;
-    assert!(said.contains("DATABASE_URL") && said.contains("sqlite:///./"), "{said}");
+    assert!(said.contains("DATABASE_URL") && said.contains("sqlite:///./") && !said.contains("hunter2"), "{said}");
 }
 
 #[tokio::test]
@@ -49,11 +49,21 @@ async fn redis_url_unset_means_the_queue_in_this_process_and_is_logged() {
 }
 
 #[tokio::test]
-async fn redis_url_set_is_not_silently_ignored() {
+async fn a_redis_url_that_is_none_stops_the_start_without_showing_the_password() {
     let folder = folder();
     let mut command = command(folder.path());
-    command.env("REDIS_URL", "redis://localhost:6379/0");
-    assert!(refused(command).await.contains("REDIS_URL"));
+    command.env("REDIS_URL", "amqp://user:hunter2@localhost:6379/0");
+    let said = refused(command).await;
+    assert!(said.contains("REDIS_URL") && !said.contains("hunter2"), "{said}");
+}
+
+#[tokio::test]
+async fn roles_are_split_only_over_a_shared_database_and_queue() {
+    let folder = folder();
+    let mut command = command(folder.path());
+    command.args(["--role", "api,runner"]);
+    let said = refused(command).await;
+    assert!(said.contains("postgres://") && said.contains("REDIS_URL"), "{said}");
 }
 
 #[tokio::test]
