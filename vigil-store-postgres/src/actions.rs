@@ -77,6 +77,7 @@ pub(crate) fn list_statement(filter: &ActionFilter) -> &'static str {
     }
 }
 
+/// One statement: how things stand at one moment.
 pub(crate) async fn standing(
     connection: &mut PgConnection,
     tenant: &TenantId,
@@ -84,46 +85,48 @@ pub(crate) async fn standing(
     target: &Target,
     now: Option<At>,
 ) -> Result<Standing, Error> {
-    let (episode, now) = episodes::open_one(connection, tenant, policy, target, now).await?;
-    Ok(Standing {
-        now,
-        episode,
-        last_action: last(connection, tenant, policy, target).await?,
-        busy: busy(connection, tenant, target).await?,
-    })
-}
-
-/// The newest managed action of a policy on a target.
-pub(crate) async fn last(
-    connection: &mut PgConnection,
-    tenant: &TenantId,
-    policy: &PolicyName,
-    target: &Target,
-) -> Result<Option<Action>, Error> {
-    let row = sqlx::query(LAST)
+    let row = sqlx::query(STANDING)
         .bind(tenant.as_str())
         .bind(policy.as_str())
         .bind(target.as_str())
-        .fetch_optional(connection)
+        .bind(now)
+        .fetch_one(connection)
         .await?;
-    row.as_ref().map(row::action).transpose()
+    let is_there = |id| Ok::<_, Error>(row.try_get::<Option<i64>, _>(id)?.is_some());
+    Ok(Standing {
+        now: Reader::new(&row, "standing").time("now")?,
+        episode: if is_there("id")? { Some(row::episode(&row)?) } else { None },
+        last_action: if is_there("newest_id")? { Some(row::action_under(&row, "newest_")?) } else { None },
+        busy: row.try_get::<Option<i64>, _>("busy")?.map(ActionId),
+    })
 }
 
-pub(crate) const LAST: &str = "SELECT * FROM actions WHERE managed AND tenant = $1 AND policy = $2 AND target = $3 \
-     ORDER BY started_at DESC, id DESC LIMIT 1";
-
-/// A managed action that is pending, running or occupying on a target.
-pub(crate) async fn busy(
-    connection: &mut PgConnection,
-    tenant: &TenantId,
-    target: &Target,
-) -> Result<Option<ActionId>, Error> {
-    let row = sqlx::query(BUSY).bind(tenant.as_str()).bind(target.as_str()).fetch_optional(connection).await?;
-    Ok(row.map(|row| row.try_get(0)).transpose()?.map(ActionId))
+/// The newest managed action of policy `$2` on target `$3` of tenant `$1`.
+macro_rules! last {
+    () => {
+        "SELECT * FROM actions WHERE managed AND tenant = $1 AND policy = $2 AND target = $3 ORDER BY started_at DESC, id DESC LIMIT 1"
+    };
 }
+pub(crate) use last;
 
-pub(crate) const BUSY: &str = "SELECT id FROM actions WHERE tenant = $1 AND target = $2 AND managed AND status IN ('pending', 'running') \
-     UNION ALL SELECT id FROM actions WHERE tenant = $1 AND target = $2 AND occupies LIMIT 1";
+pub(crate) const STANDING: &str = concat!(
+    "SELECT coalesce($4, clock_timestamp()) AS now, \
+     (SELECT id FROM actions WHERE tenant = $1 AND target = $3 AND managed AND status IN ('pending', 'running') \
+       UNION ALL SELECT id FROM actions WHERE tenant = $1 AND target = $3 AND occupies LIMIT 1) AS busy, episodes.*, last.id AS newest_id, last.tenant AS newest_tenant, last.target AS newest_target, last.action AS newest_action, \
+     last.status AS newest_status, last.details AS newest_details, last.severity AS newest_severity, last.params AS newest_params, \
+     last.policy AS newest_policy, last.policy_revision AS newest_policy_revision, last.episode AS newest_episode, \
+     last.condition AS newest_condition, last.managed AS newest_managed, last.version AS newest_version, last.attempt AS newest_attempt, \
+     last.tries AS newest_tries, last.crashes AS newest_crashes, last.nonce AS newest_nonce, last.lease_until AS newest_lease_until, \
+     last.occupies AS newest_occupies, last.started_at AS newest_started_at, last.running_at AS newest_running_at, \
+     last.completed_at AS newest_completed_at, last.not_before AS newest_not_before, last.expires_at AS newest_expires_at, \
+     last.deadline AS newest_deadline, last.indeterminate_at AS newest_indeterminate_at, last.verification AS newest_verification, \
+     last.verify_after AS newest_verify_after, last.verify_by AS newest_verify_by, last.error AS newest_error, \
+     last.evidence_at AS newest_evidence_at FROM (SELECT 1) AS always \
+     LEFT JOIN episodes ON episodes.tenant = $1 AND episodes.policy = $2 AND episodes.target = $3 AND episodes.state <> 'resolved' \
+     LEFT JOIN LATERAL (",
+    last!(),
+    ") AS last ON true"
+);
 
 pub(crate) async fn due(
     connection: &mut PgConnection,

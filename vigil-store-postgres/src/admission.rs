@@ -4,20 +4,22 @@
 //! before it left behind. What changes without the lock (the end of an action, a policy's revision) reads nothing that an
 //! admission writes, so that the two could as well have come one after the other.
 
-use sqlx::{PgConnection, Row};
+use sqlx::PgConnection;
 use vigil_core::action::{Action, ActionId, Verification};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{Episode, EpisodeChange};
 use vigil_core::policy::{PolicyName, Reason};
 use vigil_core::store::{ActionIntent, Admission, AuditEntry, Guard, StoreError};
+use vigil_core::target::Target;
 
+use crate::actions::last;
 use crate::audit::{self, entry};
 use crate::connections::Connections;
 use crate::error::Error;
 use crate::idempotency::{self, Taken};
-use crate::row::{at, text, to_json};
+use crate::row::{self, Reader, at, text, to_json};
 use crate::time::At;
-use crate::{actions, digest, episodes};
+use crate::{digest, episodes};
 
 pub(crate) async fn admit(
     connections: &Connections,
@@ -35,9 +37,8 @@ async fn admit_alone(
     guards: &[Guard],
     given: Option<At>,
 ) -> Result<Admission, Error> {
-    let row = sqlx::query(NUMBER).bind(given).fetch_one(&mut *connection).await?;
-    let (id, At(now)): (i64, At) = (row.try_get("id")?, row.try_get("now")?);
-    let id = ActionId(id);
+    let mut facts = Facts::read(connection, &intent, guards, given).await?;
+    let (id, now) = (facts.id, facts.now);
     // The key first: it is known what the answer will be, unless the guards refuse.
     if let Some(idempotency) = intent.idempotency.clone() {
         let action = intent.clone().into_action(id, now);
@@ -47,14 +48,17 @@ async fn admit_alone(
             Taken::Reused => return Err(StoreError::KeyReused.into()),
         }
     }
-    let episode = seen_episode(connection, &intent).await?;
     let mut refused = None;
-    for guard in guards {
-        refused = refuse(connection, &intent, guard, episode.as_ref(), now).await?;
+    for (place, guard) in guards.iter().enumerate() {
+        if !facts.are_about(guard) {
+            facts = Facts::read(connection, &intent, &guards[place..], given).await?;
+        }
+        refused = refuse(guard, &facts, now);
         if refused.is_some() {
             break;
         }
     }
+    let episode = facts.episode;
     // An episode that is no longer what the planner saw cannot be moved on, whatever the guards say.
     let changed = (intent.episode.is_some() && episode.is_none()).then_some(Reason::EpisodeChanged);
     if let Some(reason) = refused.or(changed) {
@@ -78,57 +82,137 @@ async fn admit_alone(
     Ok(Admission::Admitted(action))
 }
 
-const NUMBER: &str =
-    "SELECT nextval(pg_get_serial_sequence('actions', 'id')) AS id, coalesce($1, clock_timestamp()) AS now";
+/// What the guards are judged by, as one statement finds it.
+struct Facts {
+    /// The number that the action gets.
+    id: ActionId,
+    now: Timestamp,
+    /// The intent's episode, if it is open and still has the version that the planner saw.
+    episode: Option<Episode>,
+    asked: Asked,
+    revision: Option<i64>,
+    busy: Option<ActionId>,
+    last: Option<Last>,
+}
+
+/// What was asked about. Usually all guards name the same policy and target.
+#[derive(Default)]
+struct Asked {
+    revision: Option<PolicyName>,
+    busy: Option<Target>,
+    last: Option<(PolicyName, Target)>,
+}
+
+/// The newest managed action of a policy on a target, as far as guards look at it.
+struct Last {
+    id: ActionId,
+    started_at: Timestamp,
+    completed_at: Option<Timestamp>,
+    verification: Option<Verification>,
+}
+
+impl Facts {
+    /// Asks about the first guard of each kind.
+    async fn read(
+        connection: &mut PgConnection,
+        intent: &ActionIntent,
+        guards: &[Guard],
+        given: Option<At>,
+    ) -> Result<Self, Error> {
+        let mut asked = Asked::default();
+        for guard in guards {
+            match guard {
+                Guard::Revision { policy, .. } => asked.revision = asked.revision.or_else(|| Some(policy.clone())),
+                Guard::Free { target } => asked.busy = asked.busy.or_else(|| Some(target.clone())),
+                Guard::Cooldown { policy, target, .. } | Guard::Evidence { policy, target, .. } => {
+                    asked.last = asked.last.or_else(|| Some((policy.clone(), target.clone())));
+                }
+                Guard::Attempts { .. } => {}
+            }
+        }
+        let row = sqlx::query(FACTS)
+            .bind(intent.tenant.as_str())
+            .bind(asked.last.as_ref().map(|(policy, _)| policy.as_str()))
+            .bind(asked.last.as_ref().map(|(_, target)| target.as_str()))
+            .bind(given)
+            .bind(asked.revision.as_ref().map(PolicyName::as_str))
+            .bind(asked.busy.as_ref().map(Target::as_str))
+            .bind(intent.episode.map(|(id, _)| id.0))
+            .fetch_one(connection)
+            .await?;
+        let reader = Reader::new(&row, "fact");
+        let episode = if reader.maybe_int("id")?.is_some() { Some(row::episode(&row)?) } else { None };
+        let seen = |episode: &Episode| episode.is_open() && Some((episode.id, episode.version)) == intent.episode;
+        let last = match reader.maybe_int("newest_id")? {
+            None => None,
+            Some(id) => Some(Last {
+                id: ActionId(id),
+                started_at: reader.time("newest_started_at")?,
+                completed_at: reader.maybe_time("newest_completed_at")?,
+                verification: reader.maybe_word("newest_verification", Verification::parse)?,
+            }),
+        };
+        Ok(Self {
+            id: ActionId(reader.int("number")?),
+            now: reader.time("now")?,
+            episode: episode.filter(seen),
+            revision: reader.maybe_int("in_force")?,
+            busy: reader.maybe_int("busy")?.map(ActionId),
+            asked,
+            last,
+        })
+    }
+
+    /// Whether they answer what a guard asks.
+    fn are_about(&self, guard: &Guard) -> bool {
+        match guard {
+            Guard::Revision { policy, .. } => self.asked.revision.as_ref() == Some(policy),
+            Guard::Free { target } => self.asked.busy.as_ref() == Some(target),
+            Guard::Cooldown { policy, target, .. } | Guard::Evidence { policy, target, .. } => {
+                self.asked.last.as_ref().is_some_and(|(p, t)| p == policy && t == target)
+            }
+            Guard::Attempts { .. } => true,
+        }
+    }
+}
+
+pub(crate) const FACTS: &str = concat!(
+    "SELECT nextval(pg_get_serial_sequence('actions', 'id')) AS number, coalesce($4, clock_timestamp()) AS now, \
+     (SELECT revision FROM policies WHERE tenant = $1 AND name = $5 AND enabled) AS in_force, \
+     (SELECT id FROM actions WHERE tenant = $1 AND target = $6 AND managed AND status IN ('pending', 'running') \
+       UNION ALL SELECT id FROM actions WHERE tenant = $1 AND target = $6 AND occupies LIMIT 1) AS busy, \
+     episodes.*, last.id AS newest_id, last.started_at AS newest_started_at, last.completed_at AS newest_completed_at, \
+     last.verification AS newest_verification FROM (SELECT 1) AS always \
+     LEFT JOIN episodes ON episodes.id = $7 AND episodes.tenant = $1 \
+     LEFT JOIN LATERAL (",
+    last!(),
+    ") AS last ON true"
+);
 
 /// Why a guard does not hold, if it does not.
-async fn refuse(
-    connection: &mut PgConnection,
-    intent: &ActionIntent,
-    guard: &Guard,
-    episode: Option<&Episode>,
-    now: Timestamp,
-) -> Result<Option<Reason>, Error> {
-    let tenant = &intent.tenant;
-    Ok(match guard {
-        Guard::Revision { policy, revision } => {
-            let row =
-                sqlx::query(REVISION).bind(tenant.as_str()).bind(policy.as_str()).fetch_optional(connection).await?;
-            let stored: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
-            (stored != Some(*revision)).then_some(Reason::PolicyChanged)
-        }
-        Guard::Free { target } => {
-            actions::busy(connection, tenant, target).await?.map(|action| Reason::Busy { action })
-        }
-        Guard::Cooldown { policy, target, period } => {
-            let last = actions::last(connection, tenant, policy, target).await?;
-            let until = last.map(|last| last.started_at + *period).filter(|until| now < *until);
+fn refuse(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Reason> {
+    match guard {
+        Guard::Revision { revision, .. } => (facts.revision != Some(*revision)).then_some(Reason::PolicyChanged),
+        Guard::Free { .. } => facts.busy.map(|action| Reason::Busy { action }),
+        Guard::Cooldown { period, .. } => {
+            let until = facts.last.as_ref().map(|last| last.started_at + *period).filter(|until| now < *until);
             until.map(|until| Reason::Cooldown { until })
         }
-        Guard::Evidence { policy, target, since } => {
-            let Some(last) = actions::last(connection, tenant, policy, target).await? else { return Ok(None) };
+        Guard::Evidence { since, .. } => {
+            let last = facts.last.as_ref()?;
             if last.verification == Some(Verification::Awaiting) {
-                return Ok(Some(Reason::AwaitingVerification { action: last.id }));
+                return Some(Reason::AwaitingVerification { action: last.id });
             }
             // One that has not ended has certainly not ended before the evidence was taken.
             let ended = last.completed_at.unwrap_or(now);
             (last.completed_at.is_none() || ended >= *since).then_some(Reason::StaleEvidence { since: ended })
         }
-        Guard::Attempts { max } => match episode {
+        Guard::Attempts { max } => match &facts.episode {
             None => Some(Reason::EpisodeChanged),
             Some(episode) if episode.actions >= *max => Some(Reason::Exhausted { actions: episode.actions }),
             Some(_) => None,
         },
-    })
-}
-
-const REVISION: &str = "SELECT revision FROM policies WHERE tenant = $1 AND name = $2 AND enabled";
-
-/// The intent's episode, if it is open and still has the version that the planner saw.
-async fn seen_episode(connection: &mut PgConnection, intent: &ActionIntent) -> Result<Option<Episode>, Error> {
-    let Some((id, version)) = intent.episode else { return Ok(None) };
-    let known = episodes::find(connection, &intent.tenant, id, None).await?.map(|(episode, _)| episode);
-    Ok(known.filter(|episode| episode.is_open() && episode.version == version))
+    }
 }
 
 async fn insert(connection: &mut PgConnection, action: &Action, entry: &AuditEntry) -> Result<(), Error> {

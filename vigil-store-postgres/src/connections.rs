@@ -1,12 +1,14 @@
-//! [`Connections`]: the pool, and the two ways to use it. Work that writes runs in a task of its own, so that a caller who
-//! goes away can neither stop it half-way nor leave a connection in a transaction (sqlx 0.9.0 does: transact-rs/sqlx#4385).
+//! [`Connections`]: the pool, and the two ways to use it. A transaction runs in a task of its own, so that a caller who goes
+//! away can neither stop it half-way nor leave a connection in a transaction (sqlx 0.9.0 does: transact-rs/sqlx#4385).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
-use tokio::time::timeout;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use vigil_core::clock::Timestamp;
 
@@ -23,15 +25,27 @@ pub(crate) struct Connections {
     options: PostgresOptions,
     tasks: TaskTracker,
     patience: Duration,
+    /// When the database was asked for the time, and what it answered.
+    asked: Arc<Mutex<Option<(Instant, Timestamp)>>>,
+}
+
+/// How old the database's answer about the time may be.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
+
+fn too_late() -> Error {
+    Error::Sql(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
 }
 
 impl Connections {
     /// Connects to nothing yet.
     pub(crate) fn new(options: PostgresOptions) -> Self {
         let timeout = options.statement_timeout.as_millis();
+        // Every statement is planned once a connection: its plan does not depend on what is bound to it (`plans.rs` looks),
+        // and planning takes longer than running it.
         let settings = format!(
             "SET statement_timeout = {timeout}; SET lock_timeout = {timeout}; \
-             SET idle_in_transaction_session_timeout = {}; SET TIME ZONE 'UTC'",
+             SET idle_in_transaction_session_timeout = {}; SET TIME ZONE 'UTC'; \
+             SET plan_cache_mode = force_generic_plan",
             timeout * 3
         );
         let pool = PgPoolOptions::new()
@@ -53,7 +67,7 @@ impl Connections {
             })
             .connect_lazy_with(options.connect.clone());
         let patience = Self::patience(&options);
-        Self { pool, options, tasks: TaskTracker::new(), patience }
+        Self { pool, options, tasks: TaskTracker::new(), patience, asked: Arc::default() }
     }
 
     /// The time as far as it is given from outside.
@@ -61,20 +75,26 @@ impl Connections {
         self.options.clock.as_ref().map(|clock| At(clock.now()))
     }
 
-    /// The Store's clock.
+    /// The Store's clock: the database's, asked once a second. Whatever decides a race asks it in its own statement.
     pub(crate) async fn now(&self) -> Result<Timestamp, Error> {
-        match self.given_now() {
-            Some(At(now)) => Ok(now),
-            None => {
-                self.single(|c| {
-                    Box::pin(async move {
-                        let At(now) = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(c).await?;
-                        Ok(now)
-                    })
-                })
-                .await
-            }
+        if let Some(At(now)) = self.given_now() {
+            return Ok(now);
         }
+        let mut asked = self.asked.lock().await;
+        if let Some((at, now)) = &*asked
+            && at.elapsed() < ASKED_EVERY
+        {
+            return Ok(*now + at.elapsed());
+        }
+        let now = self.single(|c| {
+            Box::pin(async move {
+                let At(now) = sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(c).await?;
+                Ok(now)
+            })
+        });
+        let now = now.await?;
+        *asked = Some((Instant::now(), now));
+        Ok(now)
     }
 
     /// Runs work whose statements are atomic each by itself.
@@ -96,12 +116,12 @@ impl Connections {
         if together || self.options.pooled {
             return self.transact(work).await;
         }
-        let this = self.clone();
-        self.own(async move {
-            let mut connection = this.pool.acquire().await?;
+        // Each statement happens or does not, so that this one needs no task of its own.
+        let statements = async {
+            let mut connection = self.pool.acquire().await?;
             work(&mut connection).await
-        })
-        .await
+        };
+        timeout(self.patience, statements).await.unwrap_or_else(|_| Err(too_late()))
     }
 
     /// Runs work in a transaction.
@@ -166,7 +186,7 @@ impl Connections {
         let patience = self.patience;
         match self.tasks.spawn(async move { timeout(patience, work).await }).await {
             Ok(Ok(done)) => done,
-            Ok(Err(_)) => Err(Error::Sql(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))),
+            Ok(Err(_)) => Err(too_late()),
             Err(error) => Err(Error::Sql(sqlx::Error::Io(std::io::Error::other(error)))),
         }
     }

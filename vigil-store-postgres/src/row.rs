@@ -25,40 +25,52 @@ pub(crate) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 pub(crate) struct Reader<'r> {
     row: &'r PgRow,
     what: &'static str,
+    /// What the names of its columns begin with, where a row holds two things.
+    prefix: &'static str,
 }
 
 impl<'r> Reader<'r> {
     pub(crate) fn new(row: &'r PgRow, what: &'static str) -> Self {
-        Self { row, what }
+        Self { row, what, prefix: "" }
+    }
+
+    fn value<T>(&self, column: &str) -> Result<T, sqlx::Error>
+    where
+        T: sqlx::Type<Postgres> + sqlx::Decode<'r, Postgres>,
+    {
+        if self.prefix.is_empty() {
+            return self.row.try_get(column);
+        }
+        self.row.try_get(format!("{}{column}", self.prefix).as_str())
     }
 
     pub(crate) fn int(&self, column: &'static str) -> Result<i64, Error> {
-        Ok(self.row.try_get(column)?)
+        Ok(self.value(column)?)
     }
 
     pub(crate) fn text(&self, column: &'static str) -> Result<String, Error> {
-        Ok(self.row.try_get(column)?)
+        Ok(self.value(column)?)
     }
 
     pub(crate) fn maybe_int(&self, column: &'static str) -> Result<Option<i64>, Error> {
-        Ok(self.row.try_get(column)?)
+        Ok(self.value(column)?)
     }
 
     fn maybe_text(&self, column: &'static str) -> Result<Option<String>, Error> {
-        Ok(self.row.try_get(column)?)
+        Ok(self.value(column)?)
     }
 
     fn flag(&self, column: &'static str) -> Result<bool, Error> {
-        Ok(self.row.try_get(column)?)
+        Ok(self.value(column)?)
     }
 
     pub(crate) fn time(&self, column: &'static str) -> Result<Timestamp, Error> {
-        let At(at) = self.row.try_get(column)?;
+        let At(at) = self.value(column)?;
         Ok(at)
     }
 
     pub(crate) fn maybe_time(&self, column: &'static str) -> Result<Option<Timestamp>, Error> {
-        Ok(self.row.try_get::<Option<At>, _>(column)?.map(|At(at)| at))
+        Ok(self.value::<Option<At>>(column)?.map(|At(at)| at))
     }
 
     fn count(&self, column: &'static str) -> Result<u32, Error> {
@@ -66,12 +78,12 @@ impl<'r> Reader<'r> {
     }
 
     pub(crate) fn json<T: DeserializeOwned + 'static>(&self, column: &'static str) -> Result<T, Error> {
-        let Json(value) = self.row.try_get(column).map_err(|error| self.damaged(column, error))?;
+        let Json(value) = self.value(column).map_err(|error| self.damaged(column, error))?;
         Ok(value)
     }
 
     fn maybe_json<T: DeserializeOwned + 'static>(&self, column: &'static str) -> Result<Option<T>, Error> {
-        let value: Option<Json<T>> = self.row.try_get(column).map_err(|error| self.damaged(column, error))?;
+        let value: Option<Json<T>> = self.value(column).map_err(|error| self.damaged(column, error))?;
         Ok(value.map(|Json(value)| value))
     }
 
@@ -80,7 +92,7 @@ impl<'r> Reader<'r> {
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        parse(self.row.try_get(column)?).map_err(|error| self.damaged(column, error))
+        parse(self.value(column)?).map_err(|error| self.damaged(column, error))
     }
 
     pub(crate) fn maybe_word<T, E>(
@@ -91,18 +103,23 @@ impl<'r> Reader<'r> {
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        let text: Option<&str> = self.row.try_get(column)?;
+        let text: Option<&str> = self.value(column)?;
         text.map(|text| parse(text).map_err(|error| self.damaged(column, error))).transpose()
     }
 
     fn damaged(&self, column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-        let id = self.row.try_get::<i64, _>("id").map(|id| format!(" {id}")).unwrap_or_default();
+        let id = self.value::<i64>("id").map(|id| format!(" {id}")).unwrap_or_default();
         Error::unreadable(format!("{}{id}, column {column},", self.what), error)
     }
 }
 
 pub(crate) fn action(row: &PgRow) -> Result<Action, Error> {
-    let row = Reader::new(row, "action");
+    action_under(row, "")
+}
+
+/// An action whose columns are named with a prefix.
+pub(crate) fn action_under(row: &PgRow, prefix: &'static str) -> Result<Action, Error> {
+    let row = Reader { prefix, ..Reader::new(row, "action") };
     Ok(Action {
         id: ActionId(row.int("id")?),
         tenant: row.word("tenant", TenantId::new)?,
