@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::timeout;
 use vigil_core::Vigil;
 use vigil_core::clock::Timestamp;
-use vigil_core::queue::MemoryQueue;
 use vigil_core::store::MetricBatch;
 use vigil_core::testing::{Effect, Fault, FaultyQueue, FaultyStore, Reply, eventually};
 
@@ -26,6 +25,9 @@ enum Step {
 }
 
 async fn die(backend: Backend, step: Step, effect: Effect) {
+    if !backend.is_there() {
+        return;
+    }
     let mut world = World::new(backend).await;
     let mut acknowledged = live_until_death(&world, step, effect).await;
     world.restart().await;
@@ -37,7 +39,7 @@ async fn die(backend: Backend, step: Step, effect: Effect) {
 /// The first process: it dies at `step`. Answers the times of the samples it acknowledged.
 async fn live_until_death(world: &World, step: Step, effect: Effect) -> Vec<Timestamp> {
     let store = Arc::new(FaultyStore::new(world.store()));
-    let queue = Arc::new(FaultyQueue::new(Arc::new(MemoryQueue::new())));
+    let queue = Arc::new(FaultyQueue::new(world.queue()));
     match step {
         Step::Store(method, nth) => store.faults().plan(method, nth, Fault::Crash, effect),
         Step::Queue(method, nth) => queue.faults().plan(method, nth, Fault::Crash, effect),
@@ -107,6 +109,7 @@ macro_rules! crash_matrix {
     ($($name:ident: $step:expr;)+) => {
         mod memory { $(crash_matrix!(@case $name, Memory, $step);)+ }
         mod sqlite { $(crash_matrix!(@case $name, Sqlite, $step);)+ }
+        mod postgres { $(crash_matrix!(@case $name, Postgres, $step);)+ }
     };
     (@case $name:ident, $backend:ident, $step:expr) => {
         mod $name {

@@ -4,4 +4,5 @@
 mod closed_loop;
 mod crash_matrix;
 mod invariants;
+mod shared;
 mod world;

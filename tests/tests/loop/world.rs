@@ -8,23 +8,38 @@ use vigil_core::action::{Action, Verification};
 use vigil_core::clock::{Clock, SystemClock, Timestamp};
 use vigil_core::episode::Episode;
 use vigil_core::policy::PolicySpec;
-use vigil_core::queue::Queue;
+use vigil_core::queue::{MemoryQueue, Queue};
 use vigil_core::retry::RetryPolicy;
 use vigil_core::store::{ActionFilter, EpisodeFilter, MemoryStore, MetricBatch, Store};
 use vigil_core::tenant::TenantId;
 use vigil_core::testing::{ScriptedRemediator, batch, metric, policy};
 use vigil_core::{RunnerSettings, Settings, Vigil, VigilBuilder};
+use vigil_queue_redis::{RedisOptions, RedisQueue};
+use vigil_store_postgres::{PostgresOptions, PostgresStore};
 use vigil_store_sqlite::{OpenError, SqliteOptions, SqliteStore};
+
+use crate::shared;
 
 /// Where the truth is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backend {
     Memory,
     Sqlite,
+    /// PostgreSQL, and Redis for the queue.
+    Postgres,
+}
+
+impl Backend {
+    /// Whether it can be tried here; says so if not, and fails where it is required.
+    pub(crate) fn is_there(self) -> bool {
+        let Self::Postgres = self else { return true };
+        shared::server("postgres").is_some() && shared::server("redis").is_some()
+    }
 }
 
 pub(crate) struct World {
     folder: Option<TempDir>,
+    postgres: Option<PostgresOptions>,
     store: Option<Arc<dyn Store>>,
     pub(crate) remediator: Arc<ScriptedRemediator>,
 }
@@ -32,18 +47,25 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new(backend: Backend) -> Self {
         let remediator = Arc::new(ScriptedRemediator::new());
+        let mut world = Self { folder: None, postgres: None, store: None, remediator };
         match backend {
-            Backend::Memory => Self { folder: None, store: Some(Arc::new(MemoryStore::new())), remediator },
-            Backend::Sqlite => {
-                let mut world = Self { folder: Some(tempfile::tempdir().unwrap()), store: None, remediator };
-                world.restart().await;
-                world
+            Backend::Memory => world.store = Some(Arc::new(MemoryStore::new())),
+            Backend::Sqlite => world.folder = Some(tempfile::tempdir().unwrap()),
+            Backend::Postgres => {
+                // The test's own clock: it looks for what it sent by the times it sent.
+                let options = PostgresOptions::of_url(&shared::schema().await).unwrap().clock(Arc::new(SystemClock));
+                world.postgres = Some(options);
             }
         }
+        world.restart().await;
+        world
     }
 
     /// The Store as the next process finds it: a file is closed and opened again.
     pub(crate) async fn restart(&mut self) {
+        if let Some(options) = &self.postgres {
+            self.store = Some(Arc::new(PostgresStore::open(options.clone()).await.unwrap()));
+        }
         let Some(folder) = &self.folder else { return };
         self.store = None;
         let options = SqliteOptions::file(folder.path().join("vigil.db"));
@@ -63,7 +85,17 @@ impl World {
 
     /// A process over this world, with short spans.
     pub(crate) fn process(&self) -> VigilBuilder {
-        Vigil::builder().store(self.store()).remediator(self.remediator.clone()).settings(short())
+        Vigil::builder().store(self.store()).queue(self.queue()).remediator(self.remediator.clone()).settings(short())
+    }
+
+    /// An empty queue (V6), of the kind that goes with the Store.
+    pub(crate) fn queue(&self) -> Arc<dyn Queue> {
+        if self.postgres.is_none() {
+            return Arc::new(MemoryQueue::new());
+        }
+        let mut options = RedisOptions::of_url(&shared::server("redis").expect("it is there")).unwrap();
+        options.name = shared::name();
+        Arc::new(RedisQueue::new(&options).unwrap())
     }
 
     /// The same, with a queue and a Store of the test's choice.
