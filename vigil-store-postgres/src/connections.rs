@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
@@ -14,14 +14,12 @@ use vigil_core::clock::Timestamp;
 
 use crate::PostgresOptions;
 use crate::error::Error;
+use crate::lease::Leases;
 use crate::time::At;
-
-/// How long a connection may be idle and still be taken to be alive.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Connections {
-    pool: PgPool,
+    leases: Leases,
     options: PostgresOptions,
     tasks: TaskTracker,
     patience: Duration,
@@ -51,23 +49,15 @@ impl Connections {
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(2))
             .acquire_timeout(options.acquire_timeout)
-            // Only what has been idle is asked whether it is alive: under load that would be a round trip a call.
             .test_before_acquire(false)
-            .before_acquire(|connection, was| {
-                Box::pin(async move {
-                    if was.idle_for > TRUSTED_FOR {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .after_connect(move |connection, _| {
                 let settings = settings.clone();
                 Box::pin(async move { connection.execute(AssertSqlSafe(settings)).await.map(drop) })
             })
             .connect_lazy_with(options.connect.clone());
+        let leases = Leases::new(pool, options.connections.max(2), options.acquire_timeout);
         let patience = Self::patience(&options);
-        Self { pool, options, tasks: TaskTracker::new(), patience, asked: Arc::default() }
+        Self { leases, options, tasks: TaskTracker::new(), patience, asked: Arc::default() }
     }
 
     /// The time as far as it is given from outside.
@@ -118,8 +108,12 @@ impl Connections {
         }
         // Each statement happens or does not, so that this one needs no task of its own.
         let statements = async {
-            let mut connection = self.pool.acquire().await?;
-            work(&mut connection).await
+            let mut connection = self.leases.lend().await?;
+            let done = work(&mut connection).await;
+            if done.as_ref().err().is_none_or(Error::leaves_the_connection_whole) {
+                connection.give_back();
+            }
+            done
         };
         timeout(self.patience, statements).await.unwrap_or_else(|_| Err(too_late()))
     }
@@ -162,15 +156,19 @@ impl Connections {
         // Behind a pooler this is anybody's former connection, with statements of the same names.
         let begin = if self.options.pooled { format!("BEGIN; DEALLOCATE ALL{first}") } else { format!("BEGIN{first}") };
         self.own(async move {
-            let mut transaction = this.pool.begin_with(AssertSqlSafe(begin)).await?;
+            let mut connection = this.leases.lend().await?;
+            let mut transaction = connection.begin_with(AssertSqlSafe(begin)).await?;
             match work(&mut transaction).await {
                 Ok(done) => {
                     transaction.commit().await?;
+                    connection.give_back();
                     Ok(done)
                 }
                 Err(error) => {
                     // If this fails too, the connection is gone, and the transaction with it.
-                    let _ = transaction.rollback().await;
+                    if transaction.rollback().await.is_ok() {
+                        connection.give_back();
+                    }
                     Err(error)
                 }
             }
@@ -195,6 +193,6 @@ impl Connections {
     pub(crate) async fn close(&self) {
         self.tasks.close();
         self.tasks.wait().await;
-        self.pool.close().await;
+        self.leases.close().await;
     }
 }

@@ -30,39 +30,31 @@ pub(crate) async fn find(
     row.as_ref().map(|row| Ok((row::episode(row)?, Reader::new(row, "episode").time("now")?))).transpose()
 }
 
-/// The open episode, if there is one, and the time by the Store's clock.
-pub(crate) async fn open_one(
+async fn open_one(
     connection: &mut PgConnection,
     tenant: &TenantId,
     policy: &PolicyName,
     target: &Target,
-    now: Option<At>,
-) -> Result<(Option<Episode>, Timestamp), Error> {
+) -> Result<Option<Episode>, Error> {
     let row = sqlx::query(OPEN_ONE)
         .bind(tenant.as_str())
         .bind(policy.as_str())
         .bind(target.as_str())
-        .bind(now)
-        .fetch_one(connection)
+        .fetch_optional(connection)
         .await?;
-    let now = Reader::new(&row, "episode").time("now")?;
-    let open = row.try_get::<Option<i64>, _>("id")?.map(|_| row::episode(&row)).transpose()?;
-    Ok((open, now))
+    row.as_ref().map(row::episode).transpose()
 }
 
-pub(crate) const OPEN_ONE: &str = "SELECT episodes.*, coalesce($4, clock_timestamp()) AS now FROM (SELECT 1) AS always \
-     LEFT JOIN episodes ON tenant = $1 AND policy = $2 AND target = $3 AND state <> 'resolved'";
+pub(crate) const OPEN_ONE: &str =
+    "SELECT * FROM episodes WHERE tenant = $1 AND policy = $2 AND target = $3 AND state <> 'resolved'";
 
+/// The one that is open, or a new one.
 pub(crate) async fn open(
     connection: &mut PgConnection,
     intent: EpisodeIntent,
-    given: Option<At>,
+    now: Timestamp,
 ) -> Result<Episode, Error> {
     loop {
-        let (open, now) = open_one(connection, &intent.tenant, &intent.policy, &intent.target, given).await?;
-        if let Some(open) = open {
-            return Ok(open);
-        }
         let mut episode = Episode::open(EpisodeId(0), intent.clone(), now);
         let entry = AuditEntry::opened(&episode, &Actor::new("controller"), now);
         let opened = audit::bind(sqlx::query(OPEN), &entry)?
@@ -77,10 +69,13 @@ pub(crate) async fn open(
             .bind(i64::from(episode.actions))
             .fetch_optional(&mut *connection)
             .await?;
-        // None: somebody else opened one in between.
         if let Some(row) = opened {
             episode.id = EpisodeId(row.try_get(0)?);
             return Ok(episode);
+        }
+        // It may end just now: then there is none, and the next try opens one.
+        if let Some(open) = open_one(connection, &intent.tenant, &intent.policy, &intent.target).await? {
+            return Ok(open);
         }
     }
 }

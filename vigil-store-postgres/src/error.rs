@@ -100,6 +100,15 @@ impl Error {
         }
     }
 
+    /// Whether the connection can be used after it: the server answered, and did not say that it goes away.
+    pub(crate) fn leaves_the_connection_whole(&self) -> bool {
+        match self {
+            Self::Sql(sqlx::Error::Database(_)) => self.code().is_none_or(|code| !code.starts_with("57P")),
+            Self::Sql(error) => matches!(error, sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. }),
+            Self::Store(_) | Self::Unreadable { .. } => true,
+        }
+    }
+
     fn code(&self) -> Option<String> {
         match self {
             Self::Sql(sqlx::Error::Database(error)) => error.code().map(std::borrow::Cow::into_owned),

@@ -8,6 +8,7 @@ mod digest;
 mod episodes;
 mod error;
 mod idempotency;
+mod lease;
 mod listener;
 mod metrics;
 mod migrate;

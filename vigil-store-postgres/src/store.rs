@@ -184,7 +184,7 @@ impl Store for PostgresStore {
     }
 
     async fn open_episode(&self, intent: EpisodeIntent) -> Result<Episode, StoreError> {
-        let now = self.connections.given_now();
+        let now = self.connections.now().await?;
         Ok(self.connections.single(move |c| Box::pin(async move { episodes::open(c, intent, now).await })).await?)
     }
 
