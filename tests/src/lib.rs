@@ -1,6 +1,7 @@
 //! What the tests of several crates share.
 
 pub mod fake_remediator;
+pub mod fault_proxy;
 
 /// The front page's code must compile.
 #[cfg(doctest)]

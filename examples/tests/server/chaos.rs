@@ -21,16 +21,16 @@ use crate::process::{PATIENCE, Server, request};
 const TARGETS: u64 = 6;
 
 /// A small seeded generator (SplitMix64, <https://prng.di.unimi.it/splitmix64.c>): the same seed, the same kills.
-struct Seeded(u64);
+pub(crate) struct Seeded(pub(crate) u64);
 
 impl Seeded {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = std::env::var("VIGIL_CHAOS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_260_122);
         println!("chaos: seed {seed}");
         Self(seed)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -39,7 +39,7 @@ impl Seeded {
     }
 }
 
-fn duration() -> Duration {
+pub(crate) fn duration() -> Duration {
     let seconds = std::env::var("VIGIL_CHAOS_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(10))
 }

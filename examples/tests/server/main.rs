@@ -3,7 +3,9 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // tests run processes, spawn clients and read their own knobs
 
 mod chaos;
+mod cluster;
 mod environment;
 mod healing;
 mod policies;
 mod process;
+mod replicas;

@@ -64,7 +64,12 @@ impl Server {
     }
 
     /// Starts a command and waits until it serves.
-    pub(crate) async fn run(mut command: Command) -> Self {
+    pub(crate) async fn run(command: Command) -> Self {
+        Self::try_run(command).await.unwrap_or_else(|said| panic!("the server did not start: {said}"))
+    }
+
+    /// The same; answers what it says if it does not start.
+    pub(crate) async fn try_run(mut command: Command) -> Result<Self, String> {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the server is built");
         let stdout = child.stdout.take().expect("it is piped");
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -87,9 +92,9 @@ impl Server {
         let Ok(Ok(address)) = timeout(PATIENCE, served).await else {
             let _ = child.start_kill();
             let output = child.wait_with_output().await.expect("it ended");
-            panic!("the server did not start: {}", String::from_utf8_lossy(&output.stderr));
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         };
-        Self { child, address, log }
+        Ok(Self { child, address, log })
     }
 
     /// Waits until it has logged a line with `words`.
