@@ -14,6 +14,9 @@ mod metrics;
 mod migrate;
 mod options;
 mod partitions;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that panics has failed
+mod plans;
 mod policies;
 mod retention;
 mod row;

@@ -25,13 +25,14 @@ pub(crate) async fn claim(
     rows.iter().map(row::scope).collect()
 }
 
-/// Rows in which nothing is left to judge are passed over until they are pruned. The next time is on the beat, however late
+/// Rows in which nothing is left to judge are passed over until they are pruned (LIMIT 1 and not EXISTS, for which the planner
+/// would read all of `series_latest`). The next time is on the beat, however late
 /// the caller came, unless it is more than a beat late.
 pub(crate) const CLAIM: &str = "WITH due AS MATERIALIZED (SELECT tenant, target, due_at FROM scopes \
        WHERE due_at <= coalesce($1, now()) \
-         AND (EXISTS (SELECT 1 FROM series_latest AS s WHERE s.tenant = scopes.tenant AND s.target = scopes.target) \
-           OR EXISTS (SELECT 1 FROM episodes AS e WHERE e.tenant = scopes.tenant AND e.state <> 'resolved' \
-             AND e.target = CASE scopes.target WHEN '' THEN 'unknown' ELSE scopes.target END)) \
+         AND ((SELECT true FROM series_latest AS s WHERE s.tenant = scopes.tenant AND s.target = scopes.target LIMIT 1) \
+           OR (SELECT true FROM episodes AS e WHERE e.tenant = scopes.tenant AND e.state <> 'resolved' \
+             AND e.target = CASE scopes.target WHEN '' THEN 'unknown' ELSE scopes.target END LIMIT 1)) \
        ORDER BY due_at, tenant, target LIMIT $3 FOR UPDATE SKIP LOCKED), \
      claimed AS (UPDATE scopes SET due_at = CASE WHEN due.due_at + $2 * interval '1 microsecond' > coalesce($1, now()) \
          THEN due.due_at + $2 * interval '1 microsecond' ELSE coalesce($1, now()) + $2 * interval '1 microsecond' END \

@@ -1,0 +1,150 @@
+//! Every hot statement uses an index, or one partition: PostgreSQL says so itself, of the plan it uses for every parameter
+//! (<https://www.postgresql.org/docs/current/sql-explain.html>). `VIGIL_EXPLAIN_ROWS` makes it do so over so many samples, and
+//! a tenth as many actions, and print what `docs/storage.md` shows.
+#![allow(clippy::disallowed_methods)] // the tests are told by the environment where the server is
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
+use vigil_core::action::{ActionId, ActionStatus};
+use vigil_core::episode::EpisodeId;
+use vigil_core::store::{ActionFilter, AuditFilter, Due};
+use vigil_core::target::Target;
+
+use crate::{PostgresOptions, PostgresStore, actions, admission, audit, episodes, metrics, policies, scopes};
+
+/// A statement under the name of what it is for, with something to bind to each of its parameters.
+struct Hot {
+    name: &'static str,
+    statement: &'static str,
+    values: &'static str,
+}
+
+fn hot() -> Vec<Hot> {
+    let filter = |status, target: Option<&str>| ActionFilter {
+        status,
+        target: target.map(|name| Target::new(name).unwrap()),
+        ..ActionFilter::default()
+    };
+    let pending = Some(ActionStatus::Pending);
+    let of = |action, episode| AuditFilter { action, episode, ..AuditFilter::default() };
+    let hot = |name, statement, values| Hot { name, statement, values };
+    vec![
+        hot("snapshot of a target", metrics::SNAPSHOT, "'default', 'web-7', now() - interval '5 minutes'"),
+        hot(
+            "samples of a target (`for`)",
+            metrics::SAMPLES,
+            "'default', 'web-7', ARRAY['cpu'], now() - interval '10 minutes', 10000",
+        ),
+        hot("scopes due to be judged", scopes::CLAIM, "NULL, 30000000, 100"),
+        hot("how things stand", actions::STANDING, "'default', 'p-7', 'web-7', NULL"),
+        hot("facts for the guards", admission::FACTS, "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7"),
+        hot("one action", actions::FIND, "7, 'default', NULL"),
+        hot(
+            "actions, newest first",
+            actions::list_statement(&filter(None, None)),
+            "'default', 'infinity', 9000000000, 50",
+        ),
+        hot(
+            "actions of a status",
+            actions::list_statement(&filter(pending, None)),
+            "'default', 'infinity', 9000000000, 50, 'pending'",
+        ),
+        hot(
+            "actions on a target",
+            actions::list_statement(&filter(None, Some("web-7"))),
+            "'default', 'infinity', 9000000000, 50, 'web-7'",
+        ),
+        hot("due for delivery", actions::due_statement(Due::Delivery), "0, NULL, 500"),
+        hot("due for verification", actions::due_statement(Due::Verification), "0, NULL, 100, 2000000"),
+        hot("occupied past the deadline", actions::due_statement(Due::Occupation), "0, NULL, 500"),
+        hot("the open episode", episodes::OPEN_ONE, "'default', 'p-7', 'web-7'"),
+        hot("open episodes of a target", episodes::OPEN_OF, "'default', 'web-7'"),
+        hot("audit without sequence", audit::SEQUENCE, "2000000000, 500"),
+        hot("audit of a tenant", audit::list_statement(&of(None, None)), "'default', 7, 50"),
+        hot("audit of an action", audit::list_statement(&of(Some(ActionId(1)), None)), "'default', 7, 50, 7"),
+        hot("audit of an episode", audit::list_statement(&of(None, Some(EpisodeId(1)))), "'default', 7, 50, 7"),
+        hot("the policies' generation", policies::GENERATION, ""),
+    ]
+}
+
+async fn execute(plain: &mut PgConnection, statements: &str) {
+    sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(plain).await.unwrap();
+}
+
+/// The generic plan of a statement, as it is run with these values; undone afterwards.
+async fn explain(plain: &mut PgConnection, hot: &Hot) -> String {
+    execute(plain, &format!("DEALLOCATE ALL; PREPARE hot AS {}", hot.statement)).await;
+    let values = if hot.values.is_empty() { String::new() } else { format!("({})", hot.values) };
+    let explain = format!("BEGIN; EXPLAIN (ANALYZE, COSTS OFF, BUFFERS) EXECUTE hot{values}; ROLLBACK");
+    let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(plain).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>(0)).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn every_hot_statement_uses_an_index_or_one_partition() {
+    let Ok(server) = std::env::var("VIGIL_TEST_POSTGRES_URL") else {
+        let required = std::env::var("VIGIL_REQUIRE_BACKENDS").unwrap_or_default();
+        assert!(!required.split(',').any(|backend| backend == "postgres"), "PostgreSQL is required");
+        return println!("skipped: VIGIL_TEST_POSTGRES_URL is not set");
+    };
+    let samples: u64 = std::env::var("VIGIL_EXPLAIN_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(60_000);
+    let schema = format!("plans{}", std::process::id());
+    let mut plain = server.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
+    execute(&mut plain, &format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}")).await;
+    let mut options = PostgresOptions::of_url(&format!("{server}?options[search_path]={schema}")).unwrap();
+    options.statement_timeout = Duration::from_secs(600);
+    PostgresStore::open(options).await.unwrap().close().await;
+    execute(&mut plain, &format!("SET search_path = {schema}; SET statement_timeout = 0")).await;
+    fill(&mut plain, samples).await;
+    execute(&mut plain, "SET plan_cache_mode = force_generic_plan").await;
+    println!("over {samples} samples of a day and {} actions\n", samples / 10);
+    let today = "SELECT 'metrics_' || to_char(now() AT TIME ZONE 'UTC', 'YYYY_MM_DD')";
+    let today: String = sqlx::query_scalar(today).fetch_one(&mut plain).await.unwrap();
+    // As small as a table can be: a few rows in one page, or the partition of a day to come.
+    let small = |line: &str| {
+        let table = line.split("Seq Scan on ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
+        ["policies", "counters"].contains(&table) || (table.starts_with("metrics_") && table > today.as_str())
+    };
+    for hot in hot() {
+        let plan = explain(&mut plain, &hot).await;
+        println!("### {}\n\n```text\n{plan}\n```\n", hot.name);
+        let scans: Vec<&str> = plan
+            .lines()
+            .filter(|line| line.contains("Seq Scan on") && !line.contains("never executed") && !small(line))
+            .collect();
+        assert!(scans.is_empty(), "{}: {scans:?}", hot.name);
+    }
+    execute(&mut plain, &format!("DROP SCHEMA {schema} CASCADE")).await;
+}
+
+/// A day of samples of 1,000 targets, and 90 days of actions, a few of them open.
+async fn fill(plain: &mut PgConnection, samples: u64) {
+    let actions = samples / 10;
+    execute(
+        plain,
+        &format!(
+            "INSERT INTO metrics (name, value, tags, target, series, created_at, at) \
+             SELECT 'cpu', n % 100, '{{\"zone\": \"eu-1\"}}', 'web-' || n % 1000, '{{\"zone\": \"eu-1\"}}', t, t FROM \
+               (SELECT n, greatest(now() - n * interval '86400 seconds' / {samples}, date_trunc('day', now()) - interval '23 hours') AS t \
+                FROM generate_series(1, {samples}) AS n) AS r; \
+             INSERT INTO series_latest (tenant, target, name, digest, series, value, at) \
+             SELECT 'default', 'web-' || n % 1000, 'metric-' || n / 1000, decode(md5(n::text), 'hex'), '{{}}', 1, now() \
+               FROM generate_series(1, 20000) AS n; \
+             INSERT INTO episodes (tenant, policy, target, state, severity, condition, version, pending_since, known_at, evidence, actions, resolved_at) \
+             SELECT 'default', 'p-' || n % 20, 'web-' || n % 1000, CASE WHEN n % 100 = 0 THEN 'firing' ELSE 'resolved' END, 'warning', '{{}}', 1, \
+               now(), now(), '[]', 1, CASE WHEN n % 100 = 0 THEN NULL ELSE now() END FROM generate_series(1, {actions} / 10) AS n ON CONFLICT DO NOTHING; \
+             INSERT INTO actions (target, action, status, policy, started_at, completed_at, verification, verify_after, occupies, deadline, managed) \
+             SELECT 'web-' || n % 1000, 'restart', CASE WHEN n % 1000 = 1 THEN 'pending' ELSE 'completed' END, 'p-' || n % 20, \
+               now() - n * interval '90 days' / {actions}, CASE WHEN n % 1000 = 1 THEN NULL ELSE now() END, \
+               CASE WHEN n % 1000 = 2 THEN 'awaiting' ELSE 'verified' END, now(), n < 900 AND n % 3 = 0, now(), true \
+               FROM generate_series(1, {actions}) AS n; \
+             INSERT INTO audit (seq, tenant, at, kind, actor, action, episode, detail) \
+             SELECT CASE WHEN n > {actions} - 200 THEN NULL ELSE n END, 'default', now(), 'action.started', 'worker', n, n / 10, '{{}}' \
+               FROM generate_series(1, {actions}) AS n; \
+             ANALYZE metrics, series_latest, scopes, episodes, actions, audit, policies, counters"
+        ),
+    )
+    .await;
+}
