@@ -1,5 +1,6 @@
 //! [`Link`]: a connection to Redis that is made again when it breaks.
 
+use std::sync::{Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use deadpool_redis::redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -63,7 +64,9 @@ enum Source {
 /// One connection, made when it is first needed, and again after it broke.
 pub(crate) struct Link {
     source: Source,
-    current: Mutex<Current>,
+    current: StdMutex<Current>,
+    /// One caller connects, the others wait for that.
+    connecting: Mutex<()>,
     timeout: Duration,
 }
 
@@ -103,24 +106,25 @@ impl Link {
                     .build();
                 Source::Cluster(Box::new(client.map_err(wrong)?))
             }
-            Place::Sentinel { urls, master, login } => {
+            Place::Sentinel { urls, master, login, database } => {
                 let mut sentinels = Vec::new();
                 for url in urls {
                     sentinels.push(url.as_str().into_connection_info().map_err(wrong)?.addr().clone());
                 }
                 let mut client = SentinelClientBuilder::new(sentinels, master, SentinelServerType::Master)
                     .map_err(wrong)?
-                    .set_client_to_redis_db(login.database);
-                if let Some(user) = &login.user {
+                    .set_client_to_redis_db(*database);
+                let login = login.as_str().into_connection_info().map_err(wrong)?;
+                if let Some(user) = login.redis_settings().username() {
                     client = client.set_client_to_redis_username(user);
                 }
-                if let Some(password) = &login.password {
+                if let Some(password) = login.redis_settings().password() {
                     client = client.set_client_to_redis_password(password);
                 }
                 Source::Sentinel(Box::new(Mutex::new(client.build().map_err(wrong)?)), config)
             }
         };
-        Ok(Self { source, current: Mutex::default(), timeout })
+        Ok(Self { source, current: StdMutex::default(), connecting: Mutex::default(), timeout })
     }
 
     /// What one call may take.
@@ -143,29 +147,38 @@ impl Link {
         if let (Err(error), Some(number)) = (&answer, used)
             && error.is_of_the_connection()
         {
-            self.discard(number).await;
+            let mut current = self.current();
+            // Others may have replaced it already.
+            if current.number == number {
+                current.connection = None;
+            }
         }
         answer
     }
 
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> Option<(u64, Connection)> {
+        let current = self.current();
+        current.connection.clone().map(|connection| (current.number, connection))
+    }
+
     /// The shared connection, with its number.
     async fn connection(&self) -> Result<(u64, Connection), Error> {
-        let mut current = self.current.lock().await;
-        if let Some(connection) = &current.connection {
-            return Ok((current.number, connection.clone()));
+        if let Some(known) = self.known() {
+            return Ok(known);
+        }
+        let _one = self.connecting.lock().await;
+        if let Some(known) = self.known() {
+            return Ok(known);
         }
         let connection = self.connect().await?;
+        let mut current = self.current();
         current.number += 1;
         current.connection = Some(connection.clone());
         Ok((current.number, connection))
-    }
-
-    /// Others may have replaced it already.
-    async fn discard(&self, broken: u64) {
-        let mut current = self.current.lock().await;
-        if current.number == broken {
-            current.connection = None;
-        }
     }
 
     /// A new connection.

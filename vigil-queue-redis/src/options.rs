@@ -18,17 +18,19 @@ pub struct RedisOptions {
 /// One server, a cluster, or whatever the sentinels call the master.
 #[derive(Clone)]
 pub(crate) enum Place {
-    Node { url: String },
-    Cluster { urls: Vec<String> },
-    Sentinel { urls: Vec<String>, master: String, login: Login },
-}
-
-/// How to log in to the master that sentinels name.
-#[derive(Clone, Default)]
-pub(crate) struct Login {
-    pub(crate) user: Option<String>,
-    pub(crate) password: Option<String>,
-    pub(crate) database: i64,
+    Node {
+        url: String,
+    },
+    Cluster {
+        urls: Vec<String>,
+    },
+    /// `login` is how the master would be called if it were the only server.
+    Sentinel {
+        urls: Vec<String>,
+        master: String,
+        login: String,
+        database: i64,
+    },
 }
 
 impl RedisOptions {
@@ -62,13 +64,8 @@ impl RedisOptions {
                 }
                 let database =
                     database.parse().map_err(|_| wrong("the database behind the master must be a number"))?;
-                let (user, password) = login.map_or((None, None), |login| match login.split_once(':') {
-                    Some((user, password)) => (Some(user).filter(|user| !user.is_empty()), Some(password)),
-                    None => (Some(login), None),
-                });
-                let login = Login { user: user.map(str::to_owned), password: password.map(str::to_owned), database };
                 let urls = hosts.iter().map(|host| format!("redis://{host}")).collect();
-                Place::Sentinel { urls, master: master.to_owned(), login }
+                Place::Sentinel { urls, master: master.to_owned(), login: format!("redis://{at}master"), database }
             }
             _ => return Err(wrong("it must begin with redis://, rediss://, redis-cluster:// or redis-sentinel://")),
         };
@@ -112,11 +109,6 @@ mod tests {
         assert_eq!(shown("rediss://u:p@cache.example:6379"), "rediss://cache.example:6379");
         assert_eq!(shown("redis-cluster://u:p@a:1,b:2"), "cluster redis://a:1, redis://b:2");
         assert_eq!(shown("redis-sentinel://:p@a:1,b:2/main/3"), "master 'main' of redis://a:1, redis://b:2");
-        let Place::Sentinel { login, .. } = RedisOptions::of_url("redis-sentinel://:p@a:1/main/3").unwrap().place
-        else {
-            panic!("sentinels")
-        };
-        assert_eq!((login.user, login.password.as_deref(), login.database), (None, Some("p"), 3));
     }
 
     #[test]

@@ -71,31 +71,32 @@ impl RedisQueue {
         self.link.ask(async |connection: &mut Connection| call.invoke_async(connection).await).await
     }
 
-    /// Takes what is there: the claims, and how long until the next scheduled task is due.
-    async fn take(&self, lease: Duration, max: usize) -> Result<(Vec<Claim>, Option<Duration>), QueueError> {
-        loop {
-            let arguments = [millis(lease), max.min(100) as u64];
-            let mut answer: Vec<Value> = self.call(&scripts::CLAIM, &arguments[..]).await?;
-            let foreign = |error: redis::ParsingError| QueueError::Backend(error.into());
-            let next_due = match answer.is_empty() {
-                true => -1,
-                false => i64::from_redis_value(answer.remove(0)).map_err(foreign)?,
-            };
-            let (mut claims, answered) = (Vec::new(), answer.len());
-            for value in answer {
-                match Entry::from_redis_value(value).map_err(foreign)?.into_claim() {
-                    Ok(claim) => claims.push(claim),
-                    Err((held, reason)) => {
-                        tracing::error!(reason, "a queued task was dead-lettered");
-                        // If this fails, its lease runs out, and it comes again.
-                        self.settle(&held, "dead", &reason).await?;
-                    }
+    /// Takes what is there, and keeps aside what is no task.
+    async fn take(&self, lease: Duration, max: usize) -> Result<Taken, QueueError> {
+        let arguments = [millis(lease), max.min(100) as u64];
+        let answer: Vec<Value> = self.call(&scripts::CLAIM, &arguments[..]).await?;
+        let foreign = |error: redis::ParsingError| QueueError::Backend(error.into());
+        let mut answer = answer.into_iter();
+        let mut number = || answer.next().map_or(Ok(-1), i64::from_redis_value).map_err(foreign);
+        let (next_due, tenants) = (number()?, number()?);
+        let mut taken = Taken {
+            claims: Vec::new(),
+            dead: 0,
+            next_due: u64::try_from(next_due).ok().map(Duration::from_millis),
+            tenants: tenants > 0,
+        };
+        for value in answer {
+            match Entry::from_redis_value(value).map_err(foreign)?.into_claim() {
+                Ok(claim) => taken.claims.push(claim),
+                Err((held, reason)) => {
+                    tracing::error!(reason, "a queued task was dead-lettered");
+                    // If this fails, its lease runs out, and it comes again.
+                    self.settle(&held, "dead", &reason).await?;
+                    taken.dead += 1;
                 }
             }
-            if !claims.is_empty() || answered == 0 {
-                return Ok((claims, u64::try_from(next_due).ok().map(Duration::from_millis)));
-            }
         }
+        Ok(taken)
     }
 
     async fn settle(&self, held: &Held, what: &str, with: &str) -> Result<(), QueueError> {
@@ -103,6 +104,20 @@ impl RedisQueue {
         let settled: i64 = self.call(&scripts::SETTLE, &[&held.id, &held.token, what, with, &kept][..]).await?;
         if settled == 1 { Ok(()) } else { Err(QueueError::LeaseLost) }
     }
+}
+
+/// For how long a claim that was not to wait passes over what is no task.
+const PASS_OVER: Duration = Duration::from_millis(200);
+
+/// What one look came to.
+struct Taken {
+    claims: Vec<Claim>,
+    /// How many were no tasks.
+    dead: usize,
+    /// How long until the next scheduled task is due.
+    next_due: Option<Duration>,
+    /// Whether any tenant but the default one ever had a task.
+    tenants: bool,
 }
 
 #[async_trait]
@@ -121,12 +136,18 @@ impl Queue for RedisQueue {
         }
         let began = Instant::now();
         loop {
-            let (claims, next_due) = self.take(lease, max).await?;
+            let taken = self.take(lease, max).await?;
             let left = wait.saturating_sub(began.elapsed());
-            if !claims.is_empty() || left.is_zero() {
-                return Ok(claims);
+            // What is no task is passed over, but not for ever.
+            let over = if taken.dead > 0 { began.elapsed() > wait.max(PASS_OVER) } else { left.is_zero() };
+            if !taken.claims.is_empty() || over {
+                return Ok(taken.claims);
             }
-            self.waiter.wait(&self.keys.list, left.min(next_due.unwrap_or(left))).await?;
+            if taken.dead == 0 {
+                let look = if taken.tenants { Waiter::LOOK_AT_ALL } else { Waiter::LOOK };
+                let at_most = left.min(look).min(taken.next_due.unwrap_or(look));
+                self.waiter.wait(&self.keys.list, at_most).await?;
+            }
         }
     }
 
@@ -208,13 +229,15 @@ impl std::fmt::Debug for Wrapped {
 }
 
 impl Waiter {
-    /// How long a wait may not look around: for what others schedule, rescue, or push for other tenants.
+    /// How long a wait may not look around: for what others schedule or rescue.
     const LOOK: Duration = Duration::from_millis(100);
+    /// The same where there are other tenants, whose lists wake nobody.
+    const LOOK_AT_ALL: Duration = Duration::from_millis(20);
 
     async fn wait(&self, list: &str, at_most: Duration) -> Result<(), Error> {
         let began = Instant::now();
         let Ok(mut own) = timeout(at_most, self.connection.lock()).await else { return Ok(()) };
-        let wait = at_most.saturating_sub(began.elapsed()).min(Self::LOOK);
+        let wait = at_most.saturating_sub(began.elapsed());
         if wait.is_zero() {
             return Ok(());
         }

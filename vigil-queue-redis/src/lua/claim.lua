@@ -1,5 +1,5 @@
--- ARGV: 2 lease (ms), 3 how many at most. Answers { wait until the next scheduled one (ms, -1: none), task, task... }, each
--- task { entry, token, deliveries, tenant, JSON }. What is scheduled and due goes first, then the tenants take turns.
+-- ARGV: 2 lease (ms), 3 how many at most. Answers { wait until the next scheduled one (ms, -1: none), how many other tenants
+-- there are, task, task... }, each task { entry, token, deliveries, tenant, JSON }. What is scheduled and due goes first, then the tenants take turns.
 local lease, max = tonumber(ARGV[2]), math.min(tonumber(ARGV[3]), 100)
 local claimed = {}
 
@@ -49,5 +49,6 @@ while #claimed < max do
 end
 
 local first = redis.call('ZRANGE', scheduled, 0, 0, 'WITHSCORES')
+table.insert(claimed, 1, redis.call('SCARD', tenants))
 table.insert(claimed, 1, first[2] and math.max(tonumber(first[2]) - now, 0) or -1)
 return claimed

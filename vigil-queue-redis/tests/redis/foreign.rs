@@ -147,3 +147,16 @@ fn slot(key: &str) -> &str {
         _ => key,
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_heap_of_garbage_holds_a_claim_up_for_a_moment_only() {
+    let Some(url) = shared() else { return };
+    let (queue, name) = queue(&url);
+    for _ in 0..20 {
+        let _: i64 = say(&url, cmd("RPUSH").arg(&name).arg(vec!["{"; 500])).await;
+    }
+    let began = Instant::now();
+    let _ = queue.claim(LEASE, Duration::ZERO, 1).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let _: i64 = say(&url, cmd("DEL").arg(&name)).await;
+}

@@ -86,3 +86,11 @@ async fn claims_that_are_dropped_while_they_wait_take_nothing_with_them() {
         assert_eq!(claims.unwrap()[0].task.action_id, ActionId(number));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_speak_tls_is_unavailable_over_tls() {
+    let Some(server) = Servers::start("redis") else { return };
+    let (queue, _) = queue(&server.run("url").replace("redis://", "rediss://"));
+    let pinged = queue.ping().await;
+    assert!(is_unavailable(&pinged), "{pinged:?}");
+}
