@@ -4,7 +4,7 @@
 //! before it left behind. What changes without the lock (the end of an action, a policy's revision) reads nothing that an
 //! admission writes, so that the two could as well have come one after the other.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row};
 use vigil_core::action::{Action, ActionId, Verification};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{Episode, EpisodeChange};
@@ -75,10 +75,8 @@ async fn admit_alone(
     }
     let actor = intent.actor.clone();
     let action = intent.into_action(id, now);
-    insert(connection, &action, &AuditEntry::admitted(&action, &actor)).await?;
-    if let Some(episode) = episode {
-        episodes::update(connection, &episode.admitted(action.id, now), episode.version, None).await?;
-    }
+    let moved = episode.map(|episode| (episode.admitted(action.id, now), episode.version));
+    insert(connection, &action, moved.as_ref(), &AuditEntry::admitted(&action, &actor)).await?;
     Ok(Admission::Admitted(action))
 }
 
@@ -215,8 +213,15 @@ fn refuse(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Reason> {
     }
 }
 
-async fn insert(connection: &mut PgConnection, action: &Action, entry: &AuditEntry) -> Result<(), Error> {
-    audit::bind(sqlx::query(INSERT), entry)?
+/// Action, audit and the episode that it moves on, from the version that it had, in one statement.
+async fn insert(
+    connection: &mut PgConnection,
+    action: &Action,
+    moved: Option<&(Episode, i64)>,
+    entry: &AuditEntry,
+) -> Result<(), Error> {
+    let episode = moved.map(|(episode, _)| episode);
+    let row = audit::bind(sqlx::query(INSERT), entry)?
         .bind(action.id.0)
         .bind(action.target.as_str())
         .bind(action.action.as_str())
@@ -237,16 +242,28 @@ async fn insert(connection: &mut PgConnection, action: &Action, entry: &AuditEnt
         .bind(At(action.not_before))
         .bind(At(action.expires_at))
         .bind(at(action.evidence_at))
-        .execute(connection)
+        .bind(episode.map(|episode| episode.state.as_str()))
+        .bind(episode.map(|episode| episode.version))
+        .bind(episode.map(|episode| i64::from(episode.actions)))
+        .bind(at(episode.and_then(|episode| episode.firing_since)))
+        .bind(moved.map(|(_, version)| *version))
+        .fetch_one(connection)
         .await?;
-    Ok(())
+    let done: i64 = row.try_get(0)?;
+    match moved {
+        Some((episode, _)) if done == 0 => Err(StoreError::Conflict(format!("episode {}", episode.id)).into()),
+        _ => Ok(()),
+    }
 }
 
 const INSERT: &str = concat!(
     "WITH admitted AS (INSERT INTO actions (tenant, id, target, action, status, details, started_at, severity, params, policy, \
        policy_revision, episode, condition, managed, version, nonce, running_at, completed_at, not_before, expires_at, evidence_at) \
        VALUES ($1, $11, $12, $13, $14, $15, $16, $17, $18::json, $19, $20, $21, $22::json, $23, $24, $25, $26, $27, $28, $29, $30) \
-       RETURNING id) ",
+       RETURNING id)",
+    // What `Episode::admitted` changes.
+    ", moved AS (UPDATE episodes SET state = $31, version = $32, actions = $33, firing_since = $34, last_action = $11, refusal = NULL \
+       WHERE id = $21 AND tenant = $1 AND version = $35 RETURNING id) ",
     entry!(),
-    " FROM admitted"
+    " FROM admitted RETURNING (SELECT count(*) FROM moved)"
 );

@@ -26,7 +26,7 @@ pub(crate) async fn measure(postgres: &Private, redis: &Private, most: f64, span
     let remediator = HttpRemediator::new(&fake.url(), Arc::new(SystemClock), HttpRemediatorOptions::default()).unwrap();
     let service = Service::on_postgres(&postgres.run("url"), Some(&redis.run("url")), Some(Arc::new(remediator))).await;
     let spec =
-        vigil_core::policy::PolicySpec::parse_file(POLICY, "bench", &vigil_core::policy::ConditionRegistry::new());
+        vigil_core::policy::PolicySpec::parse_file(POLICY, "bench", &vigil_core::policy::ConditionRegistry::default());
     let writes = spec.unwrap().into_iter().map(|spec| PolicyWrite::Put {
         spec: Arc::new(spec),
         source: PolicySource::Api,

@@ -1,6 +1,6 @@
 //! How much goes through, as a share of what the same machine does by hand in the same run; and how long a violation takes to
 //! reach the remediator. `cargo bench --bench throughput`; without `--bench` (as `cargo test` runs it) everything is done once,
-//! briefly. Starts PostgreSQL and Redis of its own; what is not installed is skipped.
+//! briefly. `-- latency` leaves out most of the rest. Starts PostgreSQL and Redis of its own; what is not installed is skipped.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a measurement that panics has failed; it times and spawns
 
@@ -20,20 +20,28 @@ use service::Service;
 struct Span(Duration);
 
 fn main() {
-    let full = std::env::args().any(|argument| argument == "--bench");
+    let asked = |what: &str| std::env::args().any(|argument| argument == what);
+    let full = asked("--bench");
+    let only_latency = asked("latency");
     let span = Span(if full { Duration::from_secs(6) } else { Duration::from_millis(200) });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        sqlite(span).await;
+        if !only_latency {
+            sqlite(span).await;
+        }
         match (Private::start("postgres"), Private::start("redis")) {
             (Some(postgres), Some(redis)) => {
-                let most = postgres_ingest(&postgres, span).await;
+                let rounds = if only_latency { 1 } else { ROUNDS };
+                let most = postgres_ingest(&postgres, span, rounds).await;
                 latency::measure(&postgres, &redis, most, span.0).await;
             }
             _ => println!("skipped: PostgreSQL or Redis is not installed"),
         }
     });
 }
+
+/// How often each thing is measured, in turns.
+const ROUNDS: usize = 3;
 
 /// Both on the same tables, in turns, so that a noisy machine is noisy for both.
 async fn sqlite(span: Span) {
@@ -44,7 +52,7 @@ async fn sqlite(span: Span) {
     let mut plain = by_hand::Sqlite::open(&path.with_file_name("plain.db")).await;
     let mut single = Series::new("64 connections, one metric each", "64 rows a commit by hand");
     let mut batch = Series::new("4 connections, 1000 metrics each", "1000 rows a commit by hand");
-    for _ in 0..3 {
+    for _ in 0..ROUNDS {
         single.add(service.ingest(64, 1, span.0).await, plain.insert(64, span.0).await);
         batch.add(service.ingest(4, 1000, span.0).await, plain.insert(1000, span.0).await);
     }
@@ -53,13 +61,13 @@ async fn sqlite(span: Span) {
 }
 
 /// Answers how many samples a second came in over 64 connections.
-async fn postgres_ingest(postgres: &Private, span: Span) -> f64 {
+async fn postgres_ingest(postgres: &Private, span: Span, rounds: usize) -> f64 {
     println!("\nPostgreSQL (fsync on), rows/s");
     let service = Service::on_postgres(&postgres.run("url"), None, None).await;
     let mut plain = by_hand::Postgres::connect(&postgres.run("url")).await;
     let mut single = Series::new("64 connections, one metric each", "64 rows a commit by hand");
     let mut batch = Series::new("4 connections, 1000 metrics each", "UNNEST x 1000 by hand");
-    for _ in 0..3 {
+    for _ in 0..rounds {
         single.add(service.ingest(64, 1, span.0).await, plain.insert(64, span.0).await);
         batch.add(service.ingest(4, 1000, span.0).await, plain.insert(1000, span.0).await);
     }
