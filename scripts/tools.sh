@@ -64,6 +64,7 @@ need_servers() {
     compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || missing+=(postgresql)
     command -v redis-server >/dev/null || missing+=(redis-server)
     [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
     command -v python3 >/dev/null || missing+=(python3)
     command -v setpriv >/dev/null || missing+=(util-linux)
     [ ${#missing[@]} -gt 0 ] || return 0

@@ -42,7 +42,7 @@ pub(crate) struct Config {
 #[derive(Debug)]
 pub(crate) enum Database {
     Sqlite(SqliteOptions),
-    Postgres(PostgresOptions),
+    Postgres(Box<PostgresOptions>),
 }
 
 /// What this process does. Whatever it is, it verifies and reconciles: replicas share that work.
@@ -141,7 +141,7 @@ fn database(flags: &Flags, file: &File) -> Result<Database, String> {
         options.connections = file.pool.connections.unwrap_or(options.connections);
         options.statement_timeout = file.statement_timeout().unwrap_or(options.statement_timeout);
         options.allow_unsafe_durability = file.pool.allow_unsafe_durability.unwrap_or(false);
-        return Ok(Database::Postgres(options));
+        return Ok(Database::Postgres(Box::new(options)));
     }
     if !url.starts_with("sqlite") {
         return Err("DATABASE_URL: use sqlite:///./vigil.db, or postgres://user:password@host:5432/database".to_owned());

@@ -96,7 +96,7 @@ impl Backend {
     async fn open(database: &Database) -> Result<Self, Fatal> {
         Ok(match database {
             Database::Sqlite(options) => Self::Sqlite(Arc::new(SqliteStore::open(options.clone()).await?)),
-            Database::Postgres(options) => Self::Postgres(Arc::new(PostgresStore::open(options.clone()).await?)),
+            Database::Postgres(options) => Self::Postgres(Arc::new(PostgresStore::open((**options).clone()).await?)),
         })
     }
 

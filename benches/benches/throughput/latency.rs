@@ -38,12 +38,12 @@ pub(crate) async fn measure(postgres: &Private, redis: &Private, most: f64, span
     service.vigil.catalog().refresh().await.unwrap();
     let count = if span > Duration::from_secs(1) { 400 } else { 10 };
     violate(&service, &called, "warm", count / 4).await;
-    print("idle system", violate(&service, &called, "idle", count).await);
+    print("idle system", &violate(&service, &called, "idle", count).await);
 
     let load = most / 2.0;
     let loading = tokio::spawn(load_with(service.address, load));
     sleep(span / 4).await;
-    print(&format!("at {load:.0} samples/s (half the most)"), violate(&service, &called, "load", count).await);
+    print(&format!("at {load:.0} samples/s (half the most)"), &violate(&service, &called, "load", count).await);
     loading.abort();
 }
 
@@ -96,7 +96,7 @@ async fn load_with(address: std::net::SocketAddr, rate: f64) {
     clients.join_all().await;
 }
 
-fn print(what: &str, took: Vec<Duration>) {
+fn print(what: &str, took: &[Duration]) {
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize].as_secs_f64() * 1000.0;
     println!("  {what:<44} p50 {:.1} ms   p90 {:.1} ms   p99 {:.1} ms", at(0.5), at(0.9), at(0.99));
 }

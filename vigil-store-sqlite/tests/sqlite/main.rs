@@ -5,4 +5,5 @@
 mod conformance;
 mod durability;
 mod foreign;
+mod full_disk;
 mod open;
