@@ -9,3 +9,4 @@ mod open;
 mod outages;
 mod pooler;
 mod replicas;
+mod tls;
