@@ -110,6 +110,7 @@ impl Connections {
         let statements = async {
             let mut connection = self.leases.lend().await?;
             let done = work(&mut connection).await;
+            self.after(done.as_ref().err());
             if done.as_ref().err().is_none_or(Error::leaves_the_connection_whole) {
                 connection.give_back();
             }
@@ -165,8 +166,9 @@ impl Connections {
                     Ok(done)
                 }
                 Err(error) => {
+                    this.after(Some(&error));
                     // If this fails too, the connection is gone, and the transaction with it.
-                    if transaction.rollback().await.is_ok() {
+                    if transaction.rollback().await.is_ok() && error.leaves_the_connection_whole() {
                         connection.give_back();
                     }
                     Err(error)
@@ -174,6 +176,13 @@ impl Connections {
             }
         })
         .await
+    }
+
+    /// What one connection found out, the others need not.
+    fn after(&self, error: Option<&Error>) {
+        if error.is_some_and(Error::is_about_an_older_schema) {
+            self.leases.renew();
+        }
     }
 
     /// Runs a future to its end, whoever waits for it.

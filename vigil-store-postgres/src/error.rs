@@ -103,10 +103,18 @@ impl Error {
     /// Whether the connection can be used after it: the server answered, and did not say that it goes away.
     pub(crate) fn leaves_the_connection_whole(&self) -> bool {
         match self {
-            Self::Sql(sqlx::Error::Database(_)) => self.code().is_none_or(|code| !code.starts_with("57P")),
+            Self::Sql(sqlx::Error::Database(_)) => {
+                self.code().is_none_or(|code| !code.starts_with("57P") && code != CACHED_PLAN)
+            }
             Self::Sql(error) => matches!(error, sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. }),
             Self::Store(_) | Self::Unreadable { .. } => true,
         }
+    }
+
+    /// Whether a table has other columns than when the connection prepared its statements: a newer version has migrated it.
+    /// Every connection finds that out for itself.
+    pub(crate) fn is_about_an_older_schema(&self) -> bool {
+        self.code().as_deref() == Some(CACHED_PLAN)
     }
 
     fn code(&self) -> Option<String> {
@@ -120,6 +128,8 @@ impl Error {
 const UNIQUE_VIOLATION: &str = "23505";
 const CHECK_VIOLATION: &str = "23514";
 const UNDEFINED_TABLE: &str = "42P01";
+/// `feature_not_supported`: "cached plan must not change result type".
+const CACHED_PLAN: &str = "0A000";
 
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
@@ -149,7 +159,7 @@ fn of_sql(error: sqlx::Error) -> StoreError {
     match (&code[..2], code.as_str()) {
         // Connection, resources, shutdown and recovery, timeouts and lock waits, deadlock and serialization, a server that
         // became read-only, input/output.
-        ("08" | "53" | "57" | "58", _) | (_, "40001" | "40P01" | "55P03" | "25006" | "25P03") => {
+        ("08" | "53" | "57" | "58", _) | (_, CACHED_PLAN | "40001" | "40P01" | "55P03" | "25006" | "25P03") => {
             StoreError::Unavailable(error.into())
         }
         ("22" | "23" | "54", _) => StoreError::Invalid("a value breaks a constraint of the database".to_owned()),

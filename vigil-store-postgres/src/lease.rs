@@ -63,6 +63,13 @@ impl Leases {
         Lease { connection: Some(connection), born, home: self.idle.clone(), _permit: permit }
     }
 
+    /// Lends none of the idle ones again.
+    pub(crate) fn renew(&self) {
+        for mut idle in std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner)) {
+            idle.connection.close_on_drop();
+        }
+    }
+
     /// Closes what is idle, and waits for what is lent.
     pub(crate) async fn close(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();

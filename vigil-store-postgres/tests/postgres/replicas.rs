@@ -119,3 +119,30 @@ async fn writers_of_the_same_series_on_many_replicas_never_wait_crosswise() {
     writing.join_all().await;
     assert_eq!(one.snapshot(&scope("web-7"), Timestamp::MIN).await.unwrap().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_by_a_newer_replica_disturbs_an_older_one_for_a_moment_only() {
+    let Some((database, store, _other)) = two().await else { return };
+    let filter = vigil_core::store::ActionFilter { limit: 5, ..Default::default() };
+    let tenant = TenantId::default();
+    // Several connections have the statement prepared.
+    let many = three_at_once(&store, &filter, &tenant).await;
+    assert!(many.iter().all(Result::is_ok));
+    let mut plain = database.plain().await;
+    crate::database::execute(&mut plain, "ALTER TABLE actions ADD COLUMN later TEXT").await;
+    let first = store.actions(&tenant, &filter).await;
+    assert!(matches!(first, Ok(_) | Err(vigil_core::store::StoreError::Unavailable(_))), "{first:?}");
+    for answer in three_at_once(&store, &filter, &tenant).await {
+        answer.unwrap();
+    }
+}
+
+async fn three_at_once(
+    store: &PostgresStore,
+    filter: &vigil_core::store::ActionFilter,
+    tenant: &TenantId,
+) -> [Result<Vec<vigil_core::action::Action>, vigil_core::store::StoreError>; 3] {
+    let (a, b, c) =
+        tokio::join!(store.actions(tenant, filter), store.actions(tenant, filter), store.actions(tenant, filter));
+    [a, b, c]
+}
