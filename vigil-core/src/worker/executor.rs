@@ -134,8 +134,9 @@ impl<'a> Executor<'a> {
         }
         let request_id = format!("{:016x}", self.context.random.next_u64());
         let request = RemediationRequest::of(&action, &claim.task.task_id, request_id);
-        if let Some(seen) = action.evidence_at {
-            self.context.telemetry.loop_latency(self.context.clock.now().since(seen));
+        // The Store stamped the sample: this process's clock may be another one.
+        if let (Some(seen), Ok(now)) = (action.evidence_at, self.context.store.now().await) {
+            self.context.telemetry.loop_latency(now.since(seen));
         }
         tracing::info!(tenant = %action.tenant, action_id = %action.id, policy = action.policy.as_ref().map(super::super::policy::PolicyName::as_str),
             target = %action.target, action = %action.action, attempt = action.attempt, request_id = request.request_id,
