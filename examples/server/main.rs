@@ -55,11 +55,11 @@ async fn run(config: Config) -> Result<(), Fatal> {
     if let Some(redis) = &config.redis {
         vigil = vigil.queue(Arc::new(RedisQueue::new(redis)?));
     }
-    let vigil = vigil
-        .remediator(remediator(&config)?)
-        .policy_files(config.policies.clone())
-        .settings(config.settings.clone())
-        .build()?;
+    // The API owns the files: a worker beside it may have none, and must not take that for their end.
+    if config.roles.api {
+        vigil = vigil.policy_files(config.policies.clone());
+    }
+    let vigil = vigil.remediator(remediator(&config)?).settings(config.settings.clone()).build()?;
     let vigil = Arc::new(vigil);
     vigil.load_policies().await?;
     let listener = TcpListener::bind(config.address)

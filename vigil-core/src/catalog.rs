@@ -16,7 +16,8 @@ use crate::tenant::TenantId;
 pub struct PolicyCatalog {
     store: Arc<dyn Store>,
     registry: ConditionRegistry,
-    files: Vec<PathBuf>,
+    /// `None`: it was given none, and others' are not its business.
+    files: Option<Vec<PathBuf>>,
     set: ArcSwap<PolicySet>,
     /// One refresh at a time, so that an older table never replaces a newer one.
     refreshing: Mutex<()>,
@@ -57,7 +58,10 @@ pub enum CatalogError {
 }
 
 impl PolicyCatalog {
-    pub(crate) fn new(store: Arc<dyn Store>, registry: ConditionRegistry, files: Vec<PathBuf>) -> Self {
+    /// How often a reload starts over because another replica was faster.
+    const RACES: usize = 10;
+
+    pub(crate) fn new(store: Arc<dyn Store>, registry: ConditionRegistry, files: Option<Vec<PathBuf>>) -> Self {
         let set = ArcSwap::from_pointee(PolicySet::default());
         Self { store, registry, files, set, refreshing: Mutex::new(()) }
     }
@@ -146,16 +150,39 @@ impl PolicyCatalog {
     }
 
     /// Reads the files again and makes their policies the stored ones, all or none; answers how many policies there are then.
+    /// A process that was given no files leaves those of others alone.
     ///
     /// # Errors
     /// [`CatalogError::Policy`] with file, line and reason for anything wrong in any file: then nothing has changed.
     pub async fn reload(&self, actor: &Actor) -> Result<usize, CatalogError> {
+        if let Some(files) = &self.files {
+            let declared = self.read(files)?;
+            let mut races = 0;
+            loop {
+                match self.declare(&declared, actor).await {
+                    // Another replica declares the same at the same time: look at what it wrote.
+                    Err(CatalogError::Store(
+                        StoreError::Duplicate(_) | StoreError::Conflict(_) | StoreError::NotFound(_),
+                    )) if races < Self::RACES => races += 1,
+                    other => break other?,
+                }
+            }
+        }
+        self.refresh().await?;
+        Ok(self.set().all_stored(&TenantId::default()).len())
+    }
+
+    /// Makes what the files declare the stored policies that come from files.
+    async fn declare(
+        &self,
+        declared: &BTreeMap<PolicyName, (PolicySpec, String)>,
+        actor: &Actor,
+    ) -> Result<(), CatalogError> {
         let tenant = TenantId::default();
-        let declared = self.read_files()?;
         self.refresh().await?;
         let set = self.set();
         let mut writes = Vec::new();
-        for (name, (spec, path)) in &declared {
+        for (name, (spec, path)) in declared {
             let source = PolicySource::File { path: path.clone() };
             let (enabled_override, expect) = match set.stored(&tenant, name) {
                 None => (None, Expect::Absent),
@@ -177,10 +204,7 @@ impl PolicyCatalog {
                 });
             }
         }
-        if !writes.is_empty() {
-            self.write(&tenant, writes, actor).await?;
-        }
-        Ok(self.set().all_stored(&tenant).len())
+        if writes.is_empty() { Ok(()) } else { self.write(&tenant, writes, actor).await }
     }
 
     /// Writes the policies that the embedding program brings, replacing stored ones of the same names.
@@ -256,9 +280,9 @@ impl PolicyCatalog {
         }
     }
 
-    fn read_files(&self) -> Result<BTreeMap<PolicyName, (PolicySpec, String)>, PolicyError> {
+    fn read(&self, files: &[PathBuf]) -> Result<BTreeMap<PolicyName, (PolicySpec, String)>, PolicyError> {
         let mut declared: BTreeMap<PolicyName, (PolicySpec, String)> = BTreeMap::new();
-        for path in &self.files {
+        for path in files {
             let file = path.display().to_string();
             let unreadable = |e: std::io::Error| PolicyError::Unreadable { file: file.clone(), detail: e.to_string() };
             let text = std::fs::read_to_string(path).map_err(unreadable)?;

@@ -379,7 +379,7 @@ pub struct VigilBuilder {
     queue: Option<Arc<dyn Queue>>,
     remediator: Option<Arc<dyn Remediator>>,
     policies: Vec<PolicySpec>,
-    policy_files: Vec<PathBuf>,
+    policy_files: Option<Vec<PathBuf>>,
     registry: ConditionRegistry,
     settings: Settings,
     clock: Option<Arc<dyn Clock>>,
@@ -411,9 +411,10 @@ impl VigilBuilder {
         self
     }
 
-    /// Files of policies, read at the start and at every reload.
+    /// Files of policies, read at the start and at every reload: what they declare, and nothing else, are then the stored
+    /// policies that come from files. Without this call those of other processes are left alone.
     pub fn policy_files(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
-        self.policy_files.extend(files);
+        self.policy_files.get_or_insert_default().extend(files);
         self
     }
 
