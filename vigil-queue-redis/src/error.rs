@@ -54,11 +54,9 @@ impl From<Error> for QueueError {
 
 /// Whether it is the server's state, which passes. The README has the table.
 fn passes(error: &RedisError) -> bool {
-    use ServerErrorKind::{BusyLoading, ClusterDown, CrossSlot, MasterDown, ReadOnly, TryAgain};
+    use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly, TryAgain};
     match error.kind() {
-        ErrorKind::Server(kind) => {
-            matches!(kind, BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain) && !matches!(kind, CrossSlot)
-        }
+        ErrorKind::Server(kind) => matches!(kind, BusyLoading | ClusterDown | MasterDown | ReadOnly | TryAgain),
         ErrorKind::ClusterConnectionNotFound
         | ErrorKind::MasterNameNotFoundBySentinel
         | ErrorKind::NoValidReplicasFoundBySentinel => true,

@@ -101,6 +101,20 @@ pub(crate) async fn standing(
     })
 }
 
+/// A managed action that is pending, running or occupying on the target of that parameter, of tenant `$1`.
+macro_rules! busy {
+    ($target:literal) => {
+        concat!(
+            "(SELECT id FROM actions WHERE tenant = $1 AND target = ",
+            $target,
+            " AND managed AND status IN ('pending', 'running') UNION ALL SELECT id FROM actions WHERE tenant = $1 AND target = ",
+            $target,
+            " AND occupies LIMIT 1)"
+        )
+    };
+}
+pub(crate) use busy;
+
 /// The newest managed action of policy `$2` on target `$3` of tenant `$1`.
 macro_rules! last {
     () => {
@@ -111,8 +125,9 @@ pub(crate) use last;
 
 pub(crate) const STANDING: &str = concat!(
     "SELECT coalesce($4, clock_timestamp()) AS now, \
-     (SELECT id FROM actions WHERE tenant = $1 AND target = $3 AND managed AND status IN ('pending', 'running') \
-       UNION ALL SELECT id FROM actions WHERE tenant = $1 AND target = $3 AND occupies LIMIT 1) AS busy, episodes.*, last.id AS newest_id, last.tenant AS newest_tenant, last.target AS newest_target, last.action AS newest_action, \
+     ",
+    busy!("$3"),
+    " AS busy, episodes.*, last.id AS newest_id, last.tenant AS newest_tenant, last.target AS newest_target, last.action AS newest_action, \
      last.status AS newest_status, last.details AS newest_details, last.severity AS newest_severity, last.params AS newest_params, \
      last.policy AS newest_policy, last.policy_revision AS newest_policy_revision, last.episode AS newest_episode, \
      last.condition AS newest_condition, last.managed AS newest_managed, last.version AS newest_version, last.attempt AS newest_attempt, \
@@ -137,7 +152,7 @@ pub(crate) async fn due(
 ) -> Result<Vec<Action>, Error> {
     let mut query = sqlx::query(due_statement(kind)).bind(after.0).bind(now).bind(row::limit(limit));
     if kind == Due::Verification {
-        query = query.bind(i64::try_from(VERIFY_LEASE.as_micros()).unwrap_or(i64::MAX));
+        query = query.bind(row::micros(VERIFY_LEASE));
     }
     let rows = query.fetch_all(connection).await?;
     let mut due: Vec<Action> = rows.iter().map(row::action).collect::<Result<_, _>>()?;
@@ -263,7 +278,7 @@ pub(crate) async fn extend_lease(
     .bind(key.tenant.as_str())
     .bind(version)
     .bind(now)
-    .bind(i64::try_from(by.as_micros()).unwrap_or(i64::MAX))
+    .bind(row::micros(by))
     .execute(&mut *connection)
     .await?;
     if written.rows_affected() == 1 {

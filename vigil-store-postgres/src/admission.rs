@@ -12,7 +12,7 @@ use vigil_core::policy::{PolicyName, Reason};
 use vigil_core::store::{ActionIntent, Admission, AuditEntry, Guard, StoreError};
 use vigil_core::target::Target;
 
-use crate::actions::last;
+use crate::actions::{busy, last};
 use crate::audit::{self, entry};
 use crate::connections::Connections;
 use crate::error::Error;
@@ -177,8 +177,9 @@ impl Facts {
 pub(crate) const FACTS: &str = concat!(
     "SELECT nextval(pg_get_serial_sequence('actions', 'id')) AS number, coalesce($4, clock_timestamp()) AS now, \
      (SELECT revision FROM policies WHERE tenant = $1 AND name = $5 AND enabled) AS in_force, \
-     (SELECT id FROM actions WHERE tenant = $1 AND target = $6 AND managed AND status IN ('pending', 'running') \
-       UNION ALL SELECT id FROM actions WHERE tenant = $1 AND target = $6 AND occupies LIMIT 1) AS busy, \
+     ",
+    busy!("$6"),
+    " AS busy, \
      episodes.*, last.id AS newest_id, last.started_at AS newest_started_at, last.completed_at AS newest_completed_at, \
      last.verification AS newest_verification FROM (SELECT 1) AS always \
      LEFT JOIN episodes ON episodes.id = $7 AND episodes.tenant = $1 \

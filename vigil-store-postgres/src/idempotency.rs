@@ -1,7 +1,5 @@
 //! Idempotency keys: what was answered to a request, for a day.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
@@ -9,7 +7,7 @@ use vigil_core::store::{IDEMPOTENCY_KEPT, Idempotency, StoreError};
 use vigil_core::tenant::TenantId;
 
 use crate::error::Error;
-use crate::row::{Reader, to_json};
+use crate::row::{self, Reader, to_json};
 use crate::time::At;
 
 /// What became of a key.
@@ -38,7 +36,7 @@ pub(crate) async fn take<T: Serialize + DeserializeOwned + 'static>(
         .bind(idempotency.fingerprint.as_str())
         .bind(to_json(answer)?)
         .bind(now)
-        .bind(micros(IDEMPOTENCY_KEPT))
+        .bind(row::micros(IDEMPOTENCY_KEPT))
         .execute(&mut *connection)
         .await?;
     if taken.rows_affected() == 1 {
@@ -63,10 +61,6 @@ const TAKE: &str = "INSERT INTO idempotency (tenant, kind, key, fingerprint, ans
      VALUES ($1, $2, $3, $4, $5::json, coalesce($6, clock_timestamp())) ON CONFLICT (tenant, kind, key) DO UPDATE \
      SET fingerprint = excluded.fingerprint, answer = excluded.answer, at = excluded.at \
      WHERE idempotency.at <= excluded.at - $7 * interval '1 microsecond'";
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
 
 /// Leaves a key unused that was taken in the same transaction: the request was refused.
 pub(crate) async fn give_back(

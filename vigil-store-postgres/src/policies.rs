@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::{PgConnection, Row};
 use vigil_core::policy::PolicyName;
-use vigil_core::store::{Actor, AuditEntry, Expect, PolicyTable, PolicyWrite, StoreError, StoredPolicy};
+use vigil_core::store::{Actor, AuditEntry, PolicyTable, PolicyWrite, StoredPolicy};
 use vigil_core::tenant::TenantId;
 
 use crate::audit;
@@ -67,7 +67,7 @@ pub(crate) async fn write(
     for write in writes {
         match write {
             PolicyWrite::Put { spec, source, enabled_override, expect } => {
-                expected(&spec.name, find(connection, tenant, &spec.name).await?.as_ref(), expect)?;
+                expect.check(&spec.name, find(connection, tenant, &spec.name).await?.as_ref())?;
                 sqlx::query(PUT)
                     .bind(tenant.as_str())
                     .bind(spec.name.as_str())
@@ -84,11 +84,7 @@ pub(crate) async fn write(
                 audit::insert(connection, &entry).await?;
             }
             PolicyWrite::Remove { name, expect } => {
-                let known = find(connection, tenant, &name).await?;
-                expected(&name, known.as_ref(), expect)?;
-                if known.is_none() {
-                    return Err(missing(&name).into());
-                }
+                expect.check_removal(&name, find(connection, tenant, &name).await?.as_ref())?;
                 sqlx::query("DELETE FROM policies WHERE tenant = $1 AND name = $2")
                     .bind(tenant.as_str())
                     .bind(name.as_str())
@@ -107,18 +103,3 @@ const PUT: &str = "INSERT INTO policies (tenant, name, spec, source, enabled_ove
      VALUES ($1, $2, $3::json, $4::json, $5, $6, $7, $8) ON CONFLICT (tenant, name) DO UPDATE SET spec = excluded.spec, \
      source = excluded.source, enabled_override = excluded.enabled_override, enabled = excluded.enabled, \
      revision = excluded.revision, updated_at = excluded.updated_at";
-
-fn expected(name: &PolicyName, known: Option<&StoredPolicy>, expect: Expect) -> Result<(), StoreError> {
-    match (expect, known) {
-        (Expect::Absent, Some(_)) => Err(StoreError::Duplicate(format!("the policy '{name}'"))),
-        (Expect::Revision(_), None) => Err(missing(name)),
-        (Expect::Revision(revision), Some(known)) if known.revision != revision => {
-            Err(StoreError::Conflict(format!("the policy '{name}'")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn missing(name: &PolicyName) -> StoreError {
-    StoreError::NotFound(format!("the policy '{name}'"))
-}

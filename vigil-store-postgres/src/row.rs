@@ -1,5 +1,7 @@
 //! Rows to values and back. Everything stored was checked at the border: what cannot be read is damage, and said so.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use sqlx::Postgres;
 use sqlx::Row;
@@ -247,6 +249,11 @@ pub(crate) fn at(at: Option<Timestamp>) -> Option<At> {
 /// A target as it is stored beside samples.
 pub(crate) fn target_text(target: Option<&Target>) -> &str {
     target.map_or("", Target::as_str)
+}
+
+/// A span as it is bound: a multiple of `interval '1 microsecond'`.
+pub(crate) fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// A limit as it is bound.

@@ -16,12 +16,8 @@ pub(crate) async fn claim(
     limit: usize,
     now: Option<At>,
 ) -> Result<Vec<Scope>, Error> {
-    let rows = sqlx::query(CLAIM)
-        .bind(now)
-        .bind(i64::try_from(every.as_micros()).unwrap_or(i64::MAX))
-        .bind(row::limit(limit))
-        .fetch_all(connection)
-        .await?;
+    let rows =
+        sqlx::query(CLAIM).bind(now).bind(row::micros(every)).bind(row::limit(limit)).fetch_all(connection).await?;
     rows.iter().map(row::scope).collect()
 }
 

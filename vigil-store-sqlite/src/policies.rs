@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 use vigil_core::clock::Timestamp;
 use vigil_core::policy::PolicyName;
-use vigil_core::store::{Actor, AuditEntry, Expect, PolicyTable, PolicyWrite, StoreError, StoredPolicy};
+use vigil_core::store::{Actor, AuditEntry, PolicyTable, PolicyWrite, StoredPolicy};
 use vigil_core::tenant::TenantId;
 
 use crate::audit;
@@ -61,7 +61,7 @@ pub(crate) async fn write(
     for write in writes {
         match write {
             PolicyWrite::Put { spec, source, enabled_override, expect } => {
-                expected(&spec.name, find(connection, tenant, &spec.name).await?.as_ref(), expect)?;
+                expect.check(&spec.name, find(connection, tenant, &spec.name).await?.as_ref())?;
                 sqlx::query(
                     "INSERT OR REPLACE INTO policies (tenant, name, spec, source, enabled_override, revision, updated_at) \
                      VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -80,11 +80,7 @@ pub(crate) async fn write(
                 audit::insert(connection, &entry).await?;
             }
             PolicyWrite::Remove { name, expect } => {
-                let known = find(connection, tenant, &name).await?;
-                expected(&name, known.as_ref(), expect)?;
-                if known.is_none() {
-                    return Err(missing(&name).into());
-                }
+                expect.check_removal(&name, find(connection, tenant, &name).await?.as_ref())?;
                 sqlx::query("DELETE FROM policies WHERE tenant = ? AND name = ?")
                     .bind(tenant.as_str())
                     .bind(name.as_str())
@@ -96,19 +92,4 @@ pub(crate) async fn write(
         }
     }
     Ok(generation)
-}
-
-fn expected(name: &PolicyName, known: Option<&StoredPolicy>, expect: Expect) -> Result<(), StoreError> {
-    match (expect, known) {
-        (Expect::Absent, Some(_)) => Err(StoreError::Duplicate(format!("the policy '{name}'"))),
-        (Expect::Revision(_), None) => Err(missing(name)),
-        (Expect::Revision(revision), Some(known)) if known.revision != revision => {
-            Err(StoreError::Conflict(format!("the policy '{name}'")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn missing(name: &PolicyName) -> StoreError {
-    StoreError::NotFound(format!("the policy '{name}'"))
 }

@@ -536,3 +536,35 @@ pub enum Expect {
     /// Anything or nothing.
     Any,
 }
+
+impl Expect {
+    /// Whether what is stored under a name is what was expected there. Every Store asks this before it writes.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`], [`StoreError::NotFound`] or [`StoreError::Conflict`], as
+    /// [`write_policies`](Store::write_policies) answers them.
+    pub fn check(self, name: &PolicyName, known: Option<&StoredPolicy>) -> Result<(), StoreError> {
+        let policy = || format!("the policy '{name}'");
+        match (self, known) {
+            (Self::Absent, Some(_)) => Err(StoreError::Duplicate(policy())),
+            (Self::Revision(_), None) => Err(StoreError::NotFound(policy())),
+            (Self::Revision(revision), Some(known)) if known.revision != revision => {
+                Err(StoreError::Conflict(policy()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The same of a policy that is to be removed, which must be there whatever was expected.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn check_removal<'p>(
+        self,
+        name: &PolicyName,
+        known: Option<&'p StoredPolicy>,
+    ) -> Result<&'p StoredPolicy, StoreError> {
+        self.check(name, known)?;
+        known.ok_or_else(|| StoreError::NotFound(format!("the policy '{name}'")))
+    }
+}

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::clock::Timestamp;
 use crate::policy::PolicyName;
-use crate::store::{Actor, AuditEntry, Expect, PolicyTable, PolicyWrite, StoreError, StoredPolicy};
+use crate::store::{Actor, AuditEntry, PolicyTable, PolicyWrite, StoreError, StoredPolicy};
 use crate::tenant::TenantId;
 
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ impl PolicyRows {
                 PolicyWrite::Put { spec, source, enabled_override, expect } => {
                     let name = spec.name.clone();
                     let key = (tenant.clone(), name.clone());
-                    as_expected(rows.get(&key), expect, &name)?;
+                    expect.check(&name, rows.get(&key))?;
                     let spec = (*spec).clone();
                     let stored = StoredPolicy {
                         tenant: tenant.clone(),
@@ -64,8 +64,7 @@ impl PolicyRows {
                 }
                 PolicyWrite::Remove { name, expect } => {
                     let key = (tenant.clone(), name.clone());
-                    let known = rows.get(&key).ok_or_else(|| StoreError::NotFound(format!("policy '{name}'")))?;
-                    as_expected(Some(known), expect, &name)?;
+                    let known = expect.check_removal(&name, rows.get(&key))?;
                     let detail = json!({"source": known.source, "revision": known.revision});
                     audit.push(AuditEntry::policy(tenant, &name, "policy.removed", detail, actor, now));
                     rows.remove(&key);
@@ -74,16 +73,5 @@ impl PolicyRows {
         }
         (self.rows, self.generation) = (rows, revision);
         Ok(audit)
-    }
-}
-
-fn as_expected(known: Option<&StoredPolicy>, expect: Expect, name: &PolicyName) -> Result<(), StoreError> {
-    match (expect, known) {
-        (Expect::Absent, Some(_)) => Err(StoreError::Duplicate(format!("policy '{name}'"))),
-        (Expect::Revision(_), None) => Err(StoreError::NotFound(format!("policy '{name}'"))),
-        (Expect::Revision(revision), Some(known)) if known.revision != revision => {
-            Err(StoreError::Conflict(format!("policy '{name}'")))
-        }
-        _ => Ok(()),
     }
 }
