@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
@@ -91,27 +91,26 @@ impl Record {
     }
 }
 
-/// How many times in an interval it asks for what is due, but at most once a second.
+/// How many times in an interval it asks for what is due, at least once a second. The pauses are random, from a half to one
+/// and a half of that: a replica that always asked a moment after another would find nothing left.
 const ASKS: u32 = 10;
 
 /// Judges what is due again and again until the token is cancelled.
 pub(crate) async fn run(context: Arc<Context>, state: Arc<RunnerState>, token: CancellationToken) {
     let _running = Running::new(&state.running);
     let controller = Controller::new(context.clone());
-    let mut ticks = interval((context.settings.runner.interval / ASKS).min(Duration::from_secs(1)));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            () = token.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+    let pause = (context.settings.runner.interval / ASKS).min(Duration::from_secs(1));
+    while !token.is_cancelled() {
         let mut pass =
             Pass { context: &context, controller: &controller, targets: 0, judged: 0, unnamed: HashMap::new() };
         let done = pass.run(&token).await;
         state.swept(&pass, done.is_ok());
         if let Err(error) = done {
             tracing::error!(error = chain(&error), "targets could not be judged; they are due again in an interval");
+        }
+        tokio::select! {
+            () = token.cancelled() => {}
+            () = sleep(pause.mul_f64(0.5 + context.random.jitter())) => {}
         }
     }
 }

@@ -69,8 +69,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<Sample>, StoreError>;
 
     /// Hands out up to `limit` scopes that are due to be judged, the longest due first: those with a newest sample or an open
-    /// episode. A scope is handed to one caller, whoever asks, and is due again after `every`: callers on several replicas
-    /// share the scopes, and what one that died was handed goes to another.
+    /// episode. A scope is handed to one caller, whoever asks, and is due again after `every`, or up to a tenth sooner:
+    /// callers on several replicas share the scopes, and what one that died was handed goes to another. A Store that
+    /// replicas share must not keep scopes due at the same moment for ever, or whoever asks first gets them all.
     async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError>;
 
     /// Checks the guards in their order and, if all hold, inserts the action, moves its episode on and writes the audit, in

@@ -101,6 +101,23 @@ async fn two_replicas_share_the_scopes_and_take_over_from_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scopes_that_came_together_are_not_all_due_at_one_moment_for_ever() {
+    let Some((_database, one, other)) = two().await else { return };
+    let every = Duration::from_millis(200);
+    one.record_metrics(batch((0..100).map(|n| metric("cpu", 1.0).on(&format!("web-{n}"))))).await.unwrap();
+    let all = one.claim_scopes(every, 1000).await.unwrap().len();
+    assert_eq!(all, 100);
+    // Whoever asks in turn finds some: none of them gets all for ever.
+    let (mut mine, mut theirs) = (0, 0);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while (mine < 100 || theirs < 100) && Instant::now() < deadline {
+        mine += one.claim_scopes(every, 1000).await.unwrap().len();
+        theirs += other.claim_scopes(every, 1000).await.unwrap().len();
+    }
+    assert!(mine >= 100 && theirs >= 100, "{mine} and {theirs}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_of_the_same_series_on_many_replicas_never_wait_crosswise() {
     let Some((_database, one, other)) = two().await else { return };
     let (one, other) = (Arc::new(one), Arc::new(other));
