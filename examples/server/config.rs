@@ -12,7 +12,7 @@ use vigil_store_sqlite::SqliteOptions;
 
 use crate::file::File;
 use crate::flags::{Flags, Role};
-use crate::logging::{LogFormat, LogLevel};
+use vigil_program::{LogFormat, LogLevel};
 
 const DEFAULT_FILE: &str = "configs/collector.yaml";
 const DEFAULT_POLICIES: &str = "configs/policies.yaml";

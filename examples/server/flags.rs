@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 use serde::Deserialize;
 
-use crate::logging::{LogFormat, LogLevel};
+use vigil_program::{LogFormat, LogLevel};
 
 /// A part of the service that may run in a process of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vigil_core::Vigil;
 use vigil_core::clock::SystemClock;
 use vigil_core::remediator::{DryRun, Remediator};
 use vigil_core::store::Store;
 use vigil_http::{HttpRemediator, probes, router, serve};
+use vigil_program::{Signals, chain, start_logging};
 use vigil_queue_redis::RedisQueue;
 use vigil_store_postgres::PostgresStore;
 use vigil_store_sqlite::SqliteStore;
@@ -24,7 +24,6 @@ use vigil_store_sqlite::SqliteStore;
 mod config;
 mod file;
 mod flags;
-mod logging;
 
 use config::{Config, Database};
 use flags::Flags;
@@ -49,7 +48,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> Result<(), Fatal> {
-    logging::start(config.log_level, config.log_format);
+    start_logging("server", config.log_level, config.log_format);
     let backend = Backend::open(&config.database).await?;
     let mut vigil = Vigil::builder().store(backend.store());
     if let Some(redis) = &config.redis {
@@ -158,43 +157,4 @@ fn announce(config: &Config, address: SocketAddr, vigil: &Vigil) {
             "no API keys are configured and anonymous access is allowed: anybody who can reach {address} may act"
         );
     }
-}
-
-/// SIGINT and SIGTERM, caught from the moment this exists.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn catch() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    /// Asks everything to stop at the first signal; a second one does not wait for work in flight.
-    async fn stop(mut self, stop: &CancellationToken, stopped: &CancellationToken) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-        tracing::info!("stopping: requests and actions in flight are finished first, a second signal ends them");
-        stop.cancel();
-        tokio::select! {
-            () = stopped.cancelled() => {}
-            _ = self.interrupt.recv() => std::process::exit(130),
-            _ = self.terminate.recv() => std::process::exit(143),
-        }
-    }
-}
-
-/// An error with all its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -14,6 +14,6 @@ mod router;
 mod serve;
 
 pub use config::{HttpConfig, Origins};
-pub use remediator::{HttpRemediator, HttpRemediatorError, HttpRemediatorOptions, Secret};
+pub use remediator::{HttpRemediator, HttpRemediatorError, HttpRemediatorOptions, Secret, client_tls};
 pub use router::{probes, router};
 pub use serve::serve;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{Outcome, Probe, RemediationRequest, Remediator, RemediatorError};
 use crate::action::{ActionType, IdempotencyKey};
-use crate::target::TargetPattern;
+use crate::target::{Target, TargetPattern};
 
 /// Hands each request to the remediator of the first route that takes it, or to the fallback.
 ///
@@ -54,9 +54,10 @@ impl Route {
         self
     }
 
-    fn takes(&self, request: &RemediationRequest) -> bool {
-        self.targets.as_ref().is_none_or(|pattern| pattern.matches(&request.target))
-            && (self.actions.is_empty() || self.actions.contains(&request.action))
+    /// Whether an action on a target is one of those.
+    pub fn takes(&self, target: &Target, action: ActionType) -> bool {
+        self.targets.as_ref().is_none_or(|pattern| pattern.matches(target))
+            && (self.actions.is_empty() || self.actions.contains(&action))
     }
 }
 
@@ -111,7 +112,11 @@ impl RemediatorRouter {
 #[async_trait]
 impl Remediator for RemediatorRouter {
     async fn remediate(&self, request: &RemediationRequest) -> Result<Outcome, RemediatorError> {
-        let route = self.routes.iter().find(|(route, _)| route.takes(request)).map(|(_, remediator)| remediator);
+        let route = self
+            .routes
+            .iter()
+            .find(|(route, _)| route.takes(&request.target, request.action))
+            .map(|(_, remediator)| remediator);
         match route.or(self.fallback.as_ref()) {
             Some(remediator) => remediator.remediate(request).await,
             None => Ok(Outcome::Rejected { reason: self.rejection(request) }),

@@ -23,6 +23,7 @@ mod tls;
 
 use answer::Answer;
 pub use secret::Secret;
+pub use tls::client_tls;
 
 /// Sends remediations to a remediator service, or to any webhook, over HTTP.
 ///
@@ -102,7 +103,7 @@ impl HttpRemediator {
             return Err(HttpRemediatorError::Url("must begin with http:// or https://".to_owned()));
         }
         let client = Client::builder()
-            .tls_backend_preconfigured(tls::config(&url).map_err(HttpRemediatorError::Tls)?)
+            .tls_backend_preconfigured(client_tls(&url).map_err(HttpRemediatorError::Tls)?)
             .redirect(Policy::none())
             .no_proxy()
             .retry(reqwest::retry::never())

@@ -8,8 +8,12 @@ use rustls::crypto::ring;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 
-/// The configuration for `url`. One for `http` trusts nobody, so that a machine without certificates can use it.
-pub(super) fn config(url: &Url) -> Result<ClientConfig, rustls::Error> {
+/// The TLS configuration of a client that calls `url`: rustls with ring, certificates judged as the platform does, and nothing
+/// global. One for `http` trusts nobody, so that a machine without certificates can use it.
+///
+/// # Errors
+/// What rustls says if this machine cannot judge certificates.
+pub fn client_tls(url: &Url) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let builder = match url.scheme() {

@@ -1,13 +1,26 @@
 //! Logs: JSON lines for machines, text for people.
 
+use std::fmt;
 use std::str::FromStr;
 
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
+/// A word that is none of those there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownWord(&'static str);
+
+impl fmt::Display for UnknownWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "must be one of {}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownWord {}
+
 /// How much is logged: the documented words, Python's too, in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LogLevel(Level);
+pub struct LogLevel(Level);
 
 impl Default for LogLevel {
     fn default() -> Self {
@@ -16,16 +29,16 @@ impl Default for LogLevel {
 }
 
 impl FromStr for LogLevel {
-    type Err = String;
+    type Err = UnknownWord;
 
-    fn from_str(word: &str) -> Result<Self, String> {
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
         let level = match word.trim().to_ascii_lowercase().as_str() {
             "trace" | "notset" => Level::TRACE,
             "debug" => Level::DEBUG,
             "info" => Level::INFO,
             "warn" | "warning" => Level::WARN,
             "error" | "critical" | "fatal" => Level::ERROR,
-            _ => return Err("must be one of trace, debug, info, warning, error, critical".to_owned()),
+            _ => return Err(UnknownWord("trace, debug, info, warning, error, critical")),
         };
         Ok(Self(level))
     }
@@ -33,7 +46,7 @@ impl FromStr for LogLevel {
 
 /// What a line looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum LogFormat {
+pub enum LogFormat {
     /// One JSON object.
     #[default]
     Json,
@@ -42,25 +55,24 @@ pub(crate) enum LogFormat {
 }
 
 impl FromStr for LogFormat {
-    type Err = String;
+    type Err = UnknownWord;
 
-    fn from_str(word: &str) -> Result<Self, String> {
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
         match word.trim().to_ascii_lowercase().as_str() {
             "json" => Ok(Self::Json),
             "text" => Ok(Self::Text),
-            _ => Err("must be json or text".to_owned()),
+            _ => Err(UnknownWord("json, text")),
         }
     }
 }
 
-/// Logs to standard output from now on. Vigil's own lines at `level`, those of libraries only from a warning on.
+/// Logs to standard output from now on. Vigil's own lines and those of `program`, the crate that calls, at `level`; those of
+/// libraries only from a warning on.
 ///
-/// The module a line comes from is left out: it would be called `target`, as what is healed is.
-pub(crate) fn start(LogLevel(level): LogLevel, format: LogFormat) {
+/// The module a line comes from is left out of JSON: it would be called `target`, as what is healed is.
+pub fn start_logging(program: &str, LogLevel(level): LogLevel, format: LogFormat) {
     let libraries = level.min(Level::WARN);
-    let filter = EnvFilter::new(format!(
-        "{libraries},vigil_core={level},vigil_http={level},vigil_store_sqlite={level},server={level}"
-    ));
+    let filter = EnvFilter::new(format!("{libraries},vigil={level},{program}={level}"));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter);
     match format {
         LogFormat::Json => subscriber

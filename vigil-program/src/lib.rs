@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+mod logging;
+mod signals;
+
+pub use logging::{LogFormat, LogLevel, UnknownWord, start_logging};
+pub use signals::Signals;
+
+/// An error with all its causes in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
