@@ -1,0 +1,189 @@
+//! [`Command`]: a program that carries out one word.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::{Instant, timeout, timeout_at};
+use vigil_core::remediator::{Outcome, Probe, RemediatorError};
+
+use super::proc::with_variable;
+use super::{KEY, argv, bare};
+use crate::executor::{failed, indeterminate, succeeded};
+use crate::job::Job;
+use crate::seconds::Seconds;
+
+/// A program and its bounds. It is told what it is for by its environment, never by its arguments: `VIGIL_TARGET`,
+/// `VIGIL_ACTION`, `VIGIL_SEVERITY`, `VIGIL_TENANT`, `VIGIL_POLICY`, `VIGIL_ATTEMPT`, `VIGIL_IDEMPOTENCY_KEY`, and
+/// `VIGIL_PARAMS` as JSON.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandConfig {
+    /// The program, by its absolute path, and its arguments. Exit code 0 is success.
+    #[serde(deserialize_with = "argv")]
+    pub command: Vec<String>,
+    /// Says what became of a key whose end nobody saw: 0 done, 1 not done, anything else unknown. Without it nobody knows.
+    pub probe: Option<Probing>,
+    /// Its environment, beside `PATH` and the above.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Where it starts.
+    pub working_folder: Option<PathBuf>,
+    /// How long it may take; then it is killed, with all it started. 60.
+    #[serde(default = "a_minute")]
+    pub time_limit_seconds: Seconds,
+    /// Exit codes after which another attempt may do better. 75 (EX_TEMPFAIL of sysexits.h).
+    #[serde(default = "temporary")]
+    pub retryable_exit_codes: Vec<i32>,
+}
+
+/// An argv of a probe.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Probing(#[serde(deserialize_with = "argv")] Vec<String>);
+
+fn a_minute() -> Seconds {
+    Seconds(Duration::from_secs(60))
+}
+
+fn temporary() -> Vec<i32> {
+    vec![75]
+}
+
+/// How much of the output is kept: its end, in bytes.
+const KEPT: usize = 2000;
+/// How long output is waited for once the program has ended: what it left running may hold the pipe open for ever.
+const REST: Duration = Duration::from_millis(200);
+/// How long a probe may take.
+const PROBE: Duration = Duration::from_secs(8);
+
+#[derive(Debug)]
+pub(super) struct Command {
+    config: CommandConfig,
+}
+
+impl Command {
+    pub(super) fn new(config: CommandConfig) -> Self {
+        Self { config }
+    }
+
+    pub(super) async fn run(&self, job: &Job, until: Instant) -> Result<Outcome, RemediatorError> {
+        let until = until.min(Instant::now() + self.config.time_limit_seconds.0);
+        let program = &self.config.command[0];
+        let (status, output) = match self.spawn(&self.config.command, job, until).await {
+            Ok(ended) => ended,
+            Err(Broken::NotStarted(error)) => return Ok(failed(format!("{program} cannot be started: {error}"))),
+            Err(Broken::Killed) => return Err(indeterminate(format!("{program} took too long and was killed"))),
+        };
+        let said = if output.is_empty() { String::new() } else { format!(": {output}") };
+        Ok(match status.code() {
+            Some(0) => succeeded(format!("{program} succeeded{said}")),
+            Some(code) => Outcome::Failed {
+                reason: format!("{program} ended with exit code {code}{said}"),
+                retryable: self.config.retryable_exit_codes.contains(&code),
+            },
+            None => failed(format!("{program} was ended by a signal{said}")),
+        })
+    }
+
+    pub(super) async fn probe(&self, job: &Job, since: Duration) -> Probe {
+        // After its time it is over, and what carries the key was left running on purpose.
+        if since < self.config.time_limit_seconds.0 && !with_variable(KEY, &job.key.0).is_empty() {
+            return Probe::InProgress;
+        }
+        let Some(Probing(argv)) = &self.config.probe else { return Probe::Unknown };
+        match self.spawn(argv, job, Instant::now() + PROBE).await {
+            Ok((status, output)) if status.code() == Some(0) => {
+                Probe::Done(succeeded(format!("by its probe: {output}")))
+            }
+            Ok((status, _)) if status.code() == Some(1) => Probe::NotDone,
+            _ => Probe::Unknown,
+        }
+    }
+
+    async fn spawn(&self, argv: &[String], job: &Job, until: Instant) -> Result<(ExitStatus, String), Broken> {
+        let mut command = bare(argv, &self.config.env, self.config.working_folder.as_ref());
+        command
+            .env("VIGIL_TARGET", job.target.as_str())
+            .env("VIGIL_ACTION", job.action.as_str())
+            .env("VIGIL_SEVERITY", job.severity.as_str())
+            .env("VIGIL_TENANT", job.tenant.to_string())
+            .env("VIGIL_POLICY", job.policy_name.as_deref().unwrap_or_default())
+            .env("VIGIL_ATTEMPT", job.attempt.to_string())
+            .env("VIGIL_PARAMS", Value::Object(job.params.clone()).to_string())
+            .env(KEY, &job.key.0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(Broken::NotStarted)?;
+        let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let ended = {
+            let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+            let mut reading =
+                std::pin::pin!(async { tokio::join!(keep_end(stdout, &mut out), keep_end(stderr, &mut err)) });
+            let mut is_read = false;
+            let ended = timeout_at(until, async {
+                loop {
+                    tokio::select! {
+                        status = child.wait() => break status,
+                        _ = &mut reading, if !is_read => is_read = true,
+                    }
+                }
+            })
+            .await;
+            if ended.is_ok() && !is_read {
+                let _ = timeout(REST, reading).await;
+            }
+            ended
+        };
+        match ended {
+            Ok(status) => {
+                // What it left running on purpose may stay.
+                std::mem::forget(group);
+                out.extend_from_slice(&err);
+                Ok((status.map_err(Broken::NotStarted)?, tail(&out)))
+            }
+            Err(_) => Err(Broken::Killed),
+        }
+    }
+}
+
+/// Why a program came to no end of its own.
+enum Broken {
+    NotStarted(std::io::Error),
+    Killed,
+}
+
+/// Kills all of a process's group when it is dropped, as when it took too long.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
+/// Reads to the end and keeps the last of it, so that a program that talks much is not held up.
+async fn keep_end(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
+    let Some(mut stream) = stream else { return };
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+        kept.extend_from_slice(&buffer[..read]);
+        let surplus = kept.len().saturating_sub(KEPT);
+        kept.drain(..surplus);
+    }
+}
+
+/// The end of an output as text, cut.
+pub(super) fn tail(output: &[u8]) -> String {
+    let cut = output.len().saturating_sub(KEPT);
+    let text = String::from_utf8_lossy(&output[cut..]).trim().to_owned();
+    if cut > 0 { format!("...{text}") } else { text }
+}

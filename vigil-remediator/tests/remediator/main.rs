@@ -1,0 +1,9 @@
+//! The remediator against real processes, and against scripted servers where the real ones need a machine of their own:
+//! `scripts/test-docker`, `scripts/test-systemd` and `scripts/test-kubernetes` run the same crate against those.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bench;
+mod config;
+mod deliveries;
+mod envelope;
+mod service;
