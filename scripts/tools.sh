@@ -57,6 +57,19 @@ need_promtool() {
     rm -rf "$tools/deb"
 }
 
+# need_packages PROGRAM:PACKAGE...: installs the packages of the programs that are missing.
+need_packages() {
+    local pair missing=()
+    for pair in "$@"; do
+        command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    command -v apt-get >/dev/null || die "missing, and there is no apt-get to install them with: ${missing[*]}"
+    say "Installing ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
+        { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; }
+}
+
 # The tests start servers of their own (scripts/servers): only the programs are needed. Debian starts what it installs; where
 # a policy-rc.d says otherwise, or on a machine of one's own, those servers are never touched.
 need_servers() {

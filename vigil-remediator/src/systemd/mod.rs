@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 use vigil_core::action::ActionType;
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
-use zbus::{Connection, OwnedObjectPath, Proxy};
+use zbus::{Connection, OwnedObjectPath, Proxy, fdo};
 
 use crate::executor::{Executor, Prepared, failed, indeterminate, succeeded, unavailable};
 use crate::job::Job;
@@ -79,7 +79,7 @@ impl SystemdExecutor {
         let connection = self.connection().await?;
         let path: OwnedObjectPath = match manager(&connection).await?.call("LoadUnit", &(name,)).await {
             Ok(path) => path,
-            Err(zbus::Error::MethodError(_, Some(text), _)) if text.contains("not valid") => return Ok(None),
+            Err(zbus::Error::FDO(error)) if matches!(*error, fdo::Error::InvalidArgs(_)) => return Ok(None),
             Err(error) => return Err(error),
         };
         // A property read from a cache would be one from before the job.
@@ -133,8 +133,7 @@ impl Executor for SystemdExecutor {
         let queued: zbus::Result<OwnedObjectPath> = manager.call(method, &(name.as_str(), "replace")).await;
         let queued = match queued {
             Ok(path) => path,
-            // systemd answered: it did nothing.
-            Err(error @ zbus::Error::MethodError(..)) => {
+            Err(error) if is_refusal(&error) => {
                 return Ok(Outcome::Rejected { reason: format!("systemd refuses {method} {name}: {error}") });
             }
             Err(error) => return Err(indeterminate(error)),
@@ -181,6 +180,26 @@ async fn manager(connection: &Connection) -> zbus::Result<Proxy<'_>> {
         .cache_properties(zbus::proxy::CacheProperties::No)
         .build()
         .await
+}
+
+/// Whether systemd answered, and did nothing.
+fn is_refusal(error: &zbus::Error) -> bool {
+    use fdo::Error::{
+        AccessDenied, AuthFailed, InteractiveAuthorizationRequired, InvalidArgs, LimitsExceeded, NotSupported,
+    };
+    match error {
+        zbus::Error::MethodError(..) => true,
+        zbus::Error::FDO(error) => matches!(
+            **error,
+            AccessDenied(_)
+                | AuthFailed(_)
+                | InteractiveAuthorizationRequired(_)
+                | InvalidArgs(_)
+                | LimitsExceeded(_)
+                | NotSupported(_)
+        ),
+        _ => false,
+    }
 }
 
 /// `nginx` is `nginx.service`, as systemctl takes it.

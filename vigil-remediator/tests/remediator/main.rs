@@ -3,7 +3,13 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bench;
+mod check;
 mod config;
 mod deliveries;
+mod docker;
 mod envelope;
+mod kubernetes;
+mod process;
+mod program;
 mod service;
+mod systemd;
