@@ -13,3 +13,4 @@ mod process;
 mod program;
 mod service;
 mod systemd;
+mod webhook;
