@@ -1,28 +1,33 @@
-//! A real process is healed twice: `cargo run --release --example self_heal`.
+//! A real process is healed three times: `cargo run --release --example self_heal`.
 //!
-//! It starts a small HTTP service as a child process, measures it for real (its answer time, its RSS from /proc), makes it
-//! hang, then makes it leak, and shows how Vigil notices, restarts it and verifies it, with the times between the steps.
-//! It exits with 0 only if both faults were healed and verified. Linux only, because of /proc.
+//! First act: it starts a small HTTP service as a child process, measures it for real (its answer time, its RSS from /proc),
+//! makes it hang, then makes it leak, and shows how Vigil notices, restarts it and verifies it, with the times between the
+//! steps. Second act: the same service is supervised by the remediator service, a process of its own that Vigil calls over
+//! HTTP, and that is killed with -9 while it restarts the service: nobody knows what became of it, so Vigil asks after it,
+//! and the service is restarted once all the same. It exits with 0 only if every fault was healed and verified. Linux only,
+//! because of /proc.
 
-use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use tokio::sync::broadcast::Receiver;
-use tokio::time::{Instant, timeout};
-use vigil_core::action::{ActionStatus, Verification};
-use vigil_core::events::Event;
 use vigil_core::policy::{ConditionRegistry, PolicySpec};
+use vigil_core::remediator::Remediator;
 use vigil_core::{RunnerSettings, Settings, Vigil};
 
 mod probe;
+mod remote;
 mod service;
+mod shop;
+mod story;
 mod victim;
 
 use probe::Probe;
+use remote::Remote;
 use service::Service;
+use story::{Story, tell};
 
 const POLICIES: &str = "
 - name: hung
@@ -43,25 +48,30 @@ const POLICIES: &str = "
   params: { cooldown_seconds: 2 }
 ";
 
-/// How long the healing of one fault may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Breaks a real process in two ways and lets Vigil heal it.
+/// Breaks a real process in several ways and lets Vigil heal it.
 #[derive(Debug, Parser)]
 #[command(name = "self_heal")]
 struct Flags {
     /// Be the service that is broken and healed.
     #[arg(long, hide = true, value_name = "PORT")]
     victim: Option<u16>,
+    /// Be it only as long as this process lives.
+    #[arg(long, hide = true, value_name = "PID")]
+    parent: Option<u32>,
+    /// Be the remediator.
+    #[arg(long, hide = true, value_name = "CONFIG")]
+    remediator: Option<PathBuf>,
 }
 
 type Fatal = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let ended = match Flags::parse().victim {
-        Some(port) => victim::serve(port).await,
-        None => heal().await,
+    let flags = Flags::parse();
+    let ended = match (flags.victim, flags.remediator) {
+        (Some(port), _) => victim::serve(port, flags.parent).await,
+        (None, Some(config)) => remote::serve(&config).await,
+        (None, None) => play().await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,35 +82,73 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn heal() -> Result<(), Fatal> {
+async fn play() -> Result<(), Fatal> {
+    let mut story = Story::new();
+    first_act(&mut story).await?;
+    println!();
+    second_act(&mut story).await?;
+    story.table();
+    Ok(())
+}
+
+async fn first_act(story: &mut Story) -> Result<(), Fatal> {
     let service = Arc::new(Service::start().await?);
-    let vigil = Vigil::builder()
-        .policies(PolicySpec::parse_file(POLICIES, "self_heal", &ConditionRegistry::default())?)
-        .settings(impatient())
-        .remediator(service.clone())
-        .build()?;
-    let mut story = Story { events: vigil.events().subscribe(), began: Instant::now(), rows: Vec::new() };
-    let probe = Probe::new(&vigil, &service);
-    let mut outcome = Ok(());
-    let scenario = async {
-        let play = async {
-            story.tell(
-                "RUNS",
-                &format!("process {}; a request and its memory are measured every 200 ms", service.pid().await),
-            );
-            story.heal(&service, "hang", "hung", "it accepts connections and never answers").await?;
-            story.heal(&service, "leak", "leaking", "it takes 20 MB more every second").await
+    let (vigil, shop) = (vigil(service.clone())?, service.shop());
+    let mut events = vigil.events().subscribe();
+    let scene = async {
+        let words = "a request and its memory are measured every 200 ms";
+        story.tell("RUNS", &format!("process {}; {words}", shop.pid().await));
+        story.heal(&mut events, shop, "hang", "hung", "it accepts connections and never answers").await?;
+        story.heal(&mut events, shop, "leak", "leaking", "it takes 20 MB more every second").await
+    };
+    watched(&vigil, &Probe::new(&vigil, shop), scene).await
+}
+
+async fn second_act(story: &mut Story) -> Result<(), Fatal> {
+    let mut remote = Remote::start().await?;
+    let (vigil, shop) = (vigil(Arc::new(remote.client()?))?, remote.shop());
+    let mut events = vigil.events().subscribe();
+    let began = story.began();
+    let scene = async {
+        let words = "supervised by the remediator service, which Vigil calls over HTTP";
+        story.tell("RUNS", &format!("process {}; {words}", shop.pid().await));
+        let sabotage = async {
+            let (old, new) = remote.kill_in_mid_restart().await?;
+            let words = "the remediator, before it could answer; it is started again";
+            tell(began, "KILLED", &format!("{words} (process {old} had become process {new})"));
+            Ok::<_, Fatal>(new)
         };
+        let what = "it accepts connections and never answers";
+        let (new, ()) = tokio::try_join!(sabotage, story.heal(&mut events, shop, "hang", "hung", what))?;
+        match shop.pid().await {
+            pid if pid == new => Ok(()),
+            pid => Err(format!("it was restarted twice: process {new}, then process {pid}").into()),
+        }
+    };
+    watched(&vigil, &Probe::new(&vigil, shop), scene).await
+}
+
+fn vigil(remediator: Arc<dyn Remediator>) -> Result<Vigil, Fatal> {
+    let policies = PolicySpec::parse_file(POLICIES, "self_heal", &ConditionRegistry::default())?;
+    Ok(Vigil::builder().policies(policies).settings(impatient()).remediator(remediator).build()?)
+}
+
+/// Runs Vigil and measures, for as long as the scene lasts.
+async fn watched(
+    vigil: &Vigil,
+    probe: &Probe<'_>,
+    scene: impl Future<Output = Result<(), Fatal>> + Send,
+) -> Result<(), Fatal> {
+    let mut outcome = Ok(());
+    let until = async {
         tokio::select! {
-            played = play => outcome = played,
+            played = scene => outcome = played,
             never = probe.measure() => match never {},
             _ = tokio::signal::ctrl_c() => outcome = Err("interrupted".into()),
         }
     };
-    vigil.run(scenario).await?;
-    outcome?;
-    story.table();
-    Ok(())
+    vigil.run(until).await?;
+    outcome
 }
 
 /// The documented defaults are for production; nobody wants to watch a terminal for that long.
@@ -114,89 +162,5 @@ fn impatient() -> Settings {
         reconcile_interval: Duration::from_millis(500),
         runner: RunnerSettings { enabled: true, interval: Duration::from_secs(1), batch_size: 100 },
         ..Settings::default()
-    }
-}
-
-/// What happened, told as it happens and summed up at the end.
-struct Story {
-    events: Receiver<Event>,
-    began: Instant,
-    rows: Vec<(String, [Duration; 4])>,
-}
-
-impl Story {
-    /// Breaks the service and follows the healing to its proof.
-    async fn heal(&mut self, service: &Service, fault: &str, policy: &str, what: &str) -> Result<(), Fatal> {
-        service.break_it(fault).await?;
-        let broken = Instant::now();
-        self.tell("BROKEN", &format!("{fault}: {what}"));
-        let healed = timeout(PATIENCE, self.follow(policy, broken)).await;
-        let steps = healed.map_err(|_| {
-            format!("the fault '{fault}' was not healed and verified within {} s", PATIENCE.as_secs())
-        })??;
-        self.rows.push((fault.to_owned(), steps));
-        Ok(())
-    }
-
-    async fn follow(&mut self, policy: &str, broken: Instant) -> Result<[Duration; 4], Fatal> {
-        let mut steps = [Duration::ZERO; 4];
-        loop {
-            match self.events.recv().await? {
-                Event::Decided { policy: by, decision: "act", .. } if by.as_str() == policy => {
-                    steps[0] = broken.elapsed();
-                    self.tell("NOTICED", &format!("policy '{policy}' is violated: restart"));
-                }
-                Event::Action(action) if action.policy.as_ref().is_some_and(|by| by.as_str() == policy) => {
-                    match (action.status, action.verification) {
-                        (ActionStatus::Running, _) => {
-                            steps[1] = broken.elapsed();
-                            self.tell(
-                                "CALLED",
-                                &format!("attempt {} under key {}", action.attempt, action.idempotency_key()),
-                            );
-                        }
-                        (ActionStatus::Completed, Some(Verification::Awaiting)) => {
-                            steps[2] = broken.elapsed();
-                            self.tell("RESTARTED", action.details.as_deref().unwrap_or("the remediator says so"));
-                        }
-                        (ActionStatus::Completed, Some(Verification::Verified)) => {
-                            steps[3] = broken.elapsed();
-                            self.tell("VERIFIED", "fresh samples say that it is well again");
-                            return Ok(steps);
-                        }
-                        (ActionStatus::Failed | ActionStatus::Cancelled, _) => {
-                            self.tell("FAILED", action.error.as_deref().unwrap_or("no reason given"));
-                        }
-                        _ => {}
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn tell(&self, step: &str, words: &str) {
-        let color = match step {
-            "BROKEN" | "FAILED" => "31",
-            "NOTICED" | "CALLED" => "33",
-            _ => "32",
-        };
-        let at = self.began.elapsed().as_secs_f64();
-        if std::io::stdout().is_terminal() {
-            println!("{at:7.2} s  \x1b[{color}m{step:<9}\x1b[0m  {words}");
-        } else {
-            println!("{at:7.2} s  {step:<9}  {words}");
-        }
-        // A reader at the other end of a pipe shall see it now; if there is none any more, nobody misses it.
-        let _ = std::io::stdout().flush();
-    }
-
-    fn table(&self) {
-        println!("\nseconds since the fault");
-        println!("{:<8}{:>10}{:>10}{:>12}{:>11}", "fault", "noticed", "called", "restarted", "verified");
-        for (fault, steps) in &self.rows {
-            let [noticed, called, restarted, verified] = steps.map(|step| step.as_secs_f64());
-            println!("{fault:<8}{noticed:>10.2}{called:>10.2}{restarted:>12.2}{verified:>11.2}");
-        }
     }
 }

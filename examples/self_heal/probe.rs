@@ -10,20 +10,20 @@ use vigil_core::metric::{Metric, MetricName, Tags};
 use vigil_core::store::MetricBatch;
 use vigil_core::tenant::TenantId;
 
-use super::service::Service;
+use super::shop::Shop;
 
 /// Measures the service and tells Vigil.
 pub(crate) struct Probe<'a> {
     vigil: &'a Vigil,
-    service: &'a Service,
+    shop: Shop,
     failures: Mutex<u32>,
 }
 
 impl<'a> Probe<'a> {
     const INTERVAL: Duration = Duration::from_millis(200);
 
-    pub(crate) fn new(vigil: &'a Vigil, service: &'a Service) -> Self {
-        Self { vigil, service, failures: Mutex::new(0) }
+    pub(crate) fn new(vigil: &'a Vigil, shop: Shop) -> Self {
+        Self { vigil, shop, failures: Mutex::new(0) }
     }
 
     /// Measures until dropped.
@@ -33,10 +33,10 @@ impl<'a> Probe<'a> {
         loop {
             ticks.tick().await;
             let mut samples = Vec::new();
-            let answer = self.service.work().await;
+            let answer = self.shop.work().await;
             samples.extend(answer.map(|took| ("answer_ms", took.as_secs_f64() * 1e3)));
             samples.push(("health_check_failures", f64::from(self.failed(answer.is_none()))));
-            samples.extend(rss_mb(self.service.pid().await).map(|rss| ("rss_mb", rss)));
+            samples.extend(rss_mb(self.shop.pid().await).map(|rss| ("rss_mb", rss)));
             if let Err(error) = self.send(&samples).await {
                 eprintln!("the samples were not taken: {error}");
             }

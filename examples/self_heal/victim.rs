@@ -16,18 +16,30 @@ const MOST: usize = 400 << 20;
 const BITE: usize = 4 << 20;
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves until it is killed.
-pub(crate) async fn serve(port: u16) -> Result<(), super::Fatal> {
+/// Serves until it is killed, or `parent` is gone.
+pub(crate) async fn serve(port: u16, parent: Option<u32>) -> Result<(), super::Fatal> {
     let hung = Arc::new(AtomicBool::new(false));
     let router = Router::new()
         .route("/work", get(work))
+        .route("/pid", get(async || std::process::id().to_string()))
         .route("/break/hang", get(async |State(hung): State<Arc<AtomicBool>>| hung.store(true, Ordering::Relaxed)))
         .route("/break/leak", get(leak))
         .with_state(hung);
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let config = vigil_http::HttpConfig::default();
-    vigil_http::serve(listener, router, &config, std::future::pending()).await;
+    tokio::select! {
+        () = vigil_http::serve(listener, router, &config, std::future::pending()) => {}
+        () = end_of(parent) => {}
+    }
     Ok(())
+}
+
+/// Whoever supervises it may be killed: it shall not outlive the example.
+async fn end_of(parent: Option<u32>) {
+    let Some(parent) = parent else { return std::future::pending().await };
+    while std::path::Path::new(&format!("/proc/{parent}")).exists() {
+        sleep(PAUSE).await;
+    }
 }
 
 async fn work(State(hung): State<Arc<AtomicBool>>) -> &'static str {

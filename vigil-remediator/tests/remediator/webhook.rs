@@ -59,7 +59,8 @@ impl Hook {
 }
 
 fn executor(yaml: &str) -> Arc<WebhookExecutor> {
-    let config = Config::parse(&format!("executors: {{ hook: {{ webhook: {{ {yaml} }} }} }}"), Path::new("t.yaml")).unwrap();
+    let config =
+        Config::parse(&format!("executors: {{ hook: {{ webhook: {{ {yaml} }} }} }}"), Path::new("t.yaml")).unwrap();
     let Some(ExecutorConfig::Webhook(config)) = config.executors.get("hook") else { panic!() };
     Arc::new(WebhookExecutor::new(config.clone(), Arc::new(SystemClock)).unwrap())
 }
@@ -78,14 +79,20 @@ async fn the_template_is_filled_and_values_stay_values() {
     let body = r#", body: { text: "{action} {target}: {policy} {unknown} {", nested: [{ key: "{key}", n: 1 }], params: "{params}" }"#;
     let nasty = with_params(request("k", 3, "web\",\"x\":\"{key}", "restart"), json!({"a": [1, "{target}"]}));
     let answer = run(&hook.executor(body), &job(&nasty, "o")).await.unwrap();
-    assert!(matches!(&answer, Outcome::Succeeded { details: Some(said) } if said.ends_with("200 OK: ok")), "{answer:?}");
+    assert!(
+        matches!(&answer, Outcome::Succeeded { details: Some(said) } if said.ends_with("200 OK: ok")),
+        "{answer:?}"
+    );
     let (what, headers, sent) = hook.calls().remove(0);
     assert_eq!(what, "POST /hook?x=1");
     let expected = json!({
         "text": "restart web\",\"x\":\"{key}: high-cpu {unknown} {", "nested": [{"key": "k", "n": 1}], "params": {"a": [1, "{target}"]},
     });
     assert_eq!(serde_json::from_str::<Value>(&sent).unwrap(), expected);
-    assert_eq!((headers["idempotency-key"].to_str().unwrap(), headers["x-vigil-attempt"].to_str().unwrap()), ("k", "3"));
+    assert_eq!(
+        (headers["idempotency-key"].to_str().unwrap(), headers["x-vigil-attempt"].to_str().unwrap()),
+        ("k", "3")
+    );
 }
 
 #[tokio::test]
@@ -99,10 +106,18 @@ async fn without_a_template_the_whole_request_is_sent_signed_and_with_the_header
     run(&executor, &act(json!({"a": 1}))).await.unwrap();
     let (_, headers, sent) = hook.calls().remove(0);
     let body: Value = serde_json::from_str(&sent).unwrap();
-    assert_eq!((&body["target"], &body["key"], &body["params"]), (&json!("web-1"), &json!("default-action-1-0f"), &json!({"a": 1})));
+    assert_eq!(
+        (&body["target"], &body["key"], &body["params"]),
+        (&json!("web-1"), &json!("default-action-1-0f"), &json!({"a": 1}))
+    );
     assert_eq!(headers["authorization"], "Bearer abc");
     let signature = headers["x-vigil-signature"].to_str().unwrap();
-    let good = Secret::new("the hook's secret").has_signed(signature, sent.as_bytes(), SystemClock.now(), Duration::from_secs(60));
+    let good = Secret::new("the hook's secret").has_signed(
+        signature,
+        sent.as_bytes(),
+        SystemClock.now(),
+        Duration::from_secs(60),
+    );
     assert!(good, "{signature}");
     let shown = format!("{executor:?}");
     assert!(!shown.contains("abc") && !shown.contains("secret") && !shown.contains("/hook"), "{shown}");
