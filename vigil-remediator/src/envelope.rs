@@ -84,7 +84,7 @@ impl Envelope {
     /// # Errors
     /// [`LedgerError`] if the keys cannot be counted.
     pub async fn metrics(&self) -> Result<String, LedgerError> {
-        Ok(self.telemetry.encode(self.flight.acting(), self.ledger.len().await?))
+        Ok(self.telemetry.encode(self.flight.acting(), self.ledger.count().await?))
     }
 
     /// Asks the executors what became of what a former run of the program left unfinished. Answers how many are known now,

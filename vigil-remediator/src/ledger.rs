@@ -168,7 +168,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Storage`].
-    pub async fn len(&self) -> Result<u64, LedgerError> {
+    pub async fn count(&self) -> Result<u64, LedgerError> {
         self.blocking(|database| Ok(database.begin_read()?.open_table(KEYS)?.len()?)).await
     }
 

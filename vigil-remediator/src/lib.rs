@@ -1,4 +1,16 @@
 #![doc = include_str!("../README.md")]
+// Some of what the executors share has no use without them.
+#![cfg_attr(
+    not(all(
+        feature = "process",
+        feature = "systemd",
+        feature = "docker",
+        feature = "kubernetes",
+        feature = "webhook",
+        feature = "service"
+    )),
+    allow(unused)
+)]
 
 #[cfg(feature = "docker")]
 pub mod docker;

@@ -31,7 +31,7 @@ pub use config::{Config, ConfigError, ExecutorConfig, RouteConfig};
 pub use signature::Secrets;
 
 use signature::Signatures;
-use wire::Body as WireBody;
+use wire::{Body as WireBody, Refusal, refused};
 
 /// How many bytes a request may have.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -176,37 +176,29 @@ impl Service {
 }
 
 /// Carries a request out in a task of its own, and answers what is known in time.
-async fn remediate(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body) -> Response {
-    let body = match read(body).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
-    };
-    let key = match key_of(&headers) {
-        Ok(key) => key,
-        Err(refusal) => return refusal,
-    };
-    if let Err(refusal) = shared.admits(&headers, &body, &key) {
-        return refusal;
-    }
-    let request = match WireBody::parse(&body).and_then(|body| body.request(key, &headers, shared.clock.now())) {
-        Ok(request) => request,
-        Err(wrong) => return wire::refused(StatusCode::UNPROCESSABLE_ENTITY, &wrong),
-    };
+async fn remediate(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body) -> Result<Response, Refusal> {
+    let body = read(body).await?;
+    let key = key_of(&headers)?;
+    shared.admit(&headers, &body, &key)?;
+    let request = WireBody::parse(&body).and_then(|body| body.request(key, &headers, shared.clock.now()));
+    let request = request.map_err(|wrong| refused(StatusCode::UNPROCESSABLE_ENTITY, wrong))?;
     let envelope = shared.envelope.clone();
     let working = shared.work.spawn(async move { envelope.remediate(&request).await });
-    match timeout(shared.answer_within, working).await {
+    Ok(match timeout(shared.answer_within, working).await {
         Ok(Ok(answer)) => wire::answer(answer),
         Ok(Err(panicked)) => wire::answer(Err(RemediatorError::Indeterminate(panicked.into()))),
         Err(_) => wire::in_progress(),
-    }
+    })
 }
 
-async fn probe(State(shared): State<Arc<Shared>>, Path(key): Path<String>, headers: HeaderMap) -> Response {
+async fn probe(
+    State(shared): State<Arc<Shared>>,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
     let key = IdempotencyKey(key);
-    if let Err(refusal) = shared.admits(&headers, b"", &key) {
-        return refusal;
-    }
-    wire::probed(shared.envelope.probe(&key).await)
+    shared.admit(&headers, b"", &key)?;
+    Ok(wire::probed(shared.envelope.probe(&key).await))
 }
 
 async fn health() -> Response {
@@ -246,36 +238,36 @@ async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 impl Shared {
-    /// Whether a request is signed as it must be.
-    fn admits(&self, headers: &HeaderMap, body: &[u8], key: &IdempotencyKey) -> Result<(), Response> {
+    /// Refuses a request that is not signed as it must be.
+    fn admit(&self, headers: &HeaderMap, body: &[u8], key: &IdempotencyKey) -> Result<(), Refusal> {
         let Some(signatures) = &self.signatures else { return Ok(()) };
         let header = headers.get("X-Vigil-Signature").and_then(|value| value.to_str().ok());
         let mut signatures = signatures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         signatures.check(header, body, key, self.clock.now()).map_err(|wrong| {
             tracing::warn!(%key, wrong, "refused");
-            wire::refused(StatusCode::UNAUTHORIZED, wrong)
+            refused(StatusCode::UNAUTHORIZED, wrong)
         })
     }
 }
 
-async fn read(body: Body) -> Result<Bytes, Response> {
+async fn read(body: Body) -> Result<Bytes, Refusal> {
     match timeout(BODY_TIME, to_bytes(body, BODY_LIMIT)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => {
             let wrong = format!("the body broke off, or has more than {BODY_LIMIT} bytes");
-            Err(wire::refused(StatusCode::PAYLOAD_TOO_LARGE, &wrong))
+            Err(refused(StatusCode::PAYLOAD_TOO_LARGE, wrong))
         }
         // Not 408: that would say that nobody knows what became of it.
-        Err(_) => Err(wire::refused(StatusCode::BAD_REQUEST, "the body did not arrive in time")),
+        Err(_) => Err(refused(StatusCode::BAD_REQUEST, "the body did not arrive in time")),
     }
 }
 
-fn key_of(headers: &HeaderMap) -> Result<IdempotencyKey, Response> {
+fn key_of(headers: &HeaderMap) -> Result<IdempotencyKey, Refusal> {
     let key = headers.get("Idempotency-Key").and_then(|value| value.to_str().ok()).map(str::trim).unwrap_or_default();
     if key.is_empty() || key.len() > 512 {
         let wrong =
             "the header Idempotency-Key must hold a key of 1 to 512 characters: without it nothing is done only once";
-        return Err(wire::refused(StatusCode::BAD_REQUEST, wrong));
+        return Err(refused(StatusCode::BAD_REQUEST, wrong));
     }
     Ok(IdempotencyKey(key.to_owned()))
 }

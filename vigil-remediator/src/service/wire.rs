@@ -90,12 +90,12 @@ pub(super) fn answer(answer: Result<Outcome, RemediatorError>) -> Response {
         Ok(Outcome::Succeeded { details }) => {
             json_of(StatusCode::OK, json!({ "status": "succeeded", "details": details }))
         }
-        Ok(Outcome::Rejected { reason }) => refused(StatusCode::UNPROCESSABLE_ENTITY, &reason),
+        Ok(Outcome::Rejected { reason }) => refused(StatusCode::UNPROCESSABLE_ENTITY, reason).into_response(),
         Ok(Outcome::Failed { reason, retryable }) => {
             json_of(StatusCode::OK, json!({ "status": "failed", "error": reason, "retryable": retryable }))
         }
         Ok(Outcome::InProgress) => in_progress(),
-        Err(RemediatorError::Stale) => refused(StatusCode::CONFLICT, "a newer attempt was seen"),
+        Err(RemediatorError::Stale) => refused(StatusCode::CONFLICT, "a newer attempt was seen").into_response(),
         Err(RemediatorError::Throttled { retry_after }) => not_taken("busy", retry_after),
         Err(error @ RemediatorError::Unavailable(_)) => not_taken(&chain(&error), AWAY),
         Err(error) => {
@@ -128,8 +128,20 @@ pub(super) fn in_progress() -> Response {
 }
 
 /// Nothing happened, and nothing will.
-pub(super) fn refused(status: StatusCode, reason: &str) -> Response {
-    json_of(status, json!({ "status": "rejected", "error": reason }))
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) reason: String,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        json_of(self.status, json!({ "status": "rejected", "error": self.reason }))
+    }
+}
+
+pub(super) fn refused(status: StatusCode, reason: impl Into<String>) -> Refusal {
+    Refusal { status, reason: reason.into() }
 }
 
 /// Nothing happened yet: it may be sent again.

@@ -181,7 +181,6 @@ pub(crate) fn over(ledger: &Ledger, executor: Arc<dyn Executor>) -> Envelope {
 }
 
 /// In a task of its own.
-#[allow(clippy::disallowed_methods)] // a test ends its tasks with its runtime
 pub(crate) fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
     tokio::spawn(work)
 }

@@ -274,7 +274,7 @@ async fn nodes_are_cordoned_drained_uncordoned_and_filled_again() {
     assert_eq!(before["pods"].as_array().unwrap().len(), 2);
     assert_eq!(executor.probe(&spread, &before, LATE).await.unwrap(), Probe::NotDone);
     assert_eq!(
-        details(executor.execute(&spread, &before, until()).await.unwrap()),
+        details(executor.execute(&spread, &before, until() + PATIENCE * 3).await.unwrap()),
         "2 pods evicted from the fullest nodes"
     );
     assert!(is_done(&executor.probe(&spread, &before, LATE).await.unwrap()));
@@ -285,7 +285,10 @@ async fn nodes_are_cordoned_drained_uncordoned_and_filled_again() {
     let before = ready(&executor, &drain).await;
     assert_eq!(executor.probe(&drain, &before, LATE).await.unwrap(), Probe::NotDone);
     for _ in 0..2 {
-        assert!(details(executor.execute(&drain, &before, until()).await.unwrap()).starts_with("cordoned and drained"));
+        assert!(
+            details(executor.execute(&drain, &before, until() + PATIENCE * 3).await.unwrap())
+                .starts_with("cordoned and drained")
+        );
     }
     assert!(is_done(&executor.probe(&drain, &before, LATE).await.unwrap()));
     namespace.kubectl(&["rollout", "status", "deployment", "web", "--timeout=60s"], "");
@@ -293,7 +296,7 @@ async fn nodes_are_cordoned_drained_uncordoned_and_filled_again() {
     let uncordon = node("custom", "hollow-3", json!({"operation": "uncordon"}));
     let before = ready(&executor, &uncordon).await;
     assert_eq!(executor.probe(&uncordon, &before, LATE).await.unwrap(), Probe::NotDone);
-    assert_eq!(details(executor.execute(&uncordon, &before, until()).await.unwrap()), "uncordoned");
+    assert_eq!(details(executor.execute(&uncordon, &before, until() + PATIENCE * 3).await.unwrap()), "uncordoned");
     assert!(is_done(&executor.probe(&uncordon, &before, LATE).await.unwrap()));
     assert_eq!(rejected(&executor, &uncordon).await, "it is not cordoned");
 
