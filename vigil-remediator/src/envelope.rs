@@ -289,17 +289,17 @@ impl Remediator for Envelope {
             // It may have been taken since it was looked up.
             return Ok(if self.flight.contains(key) { Probe::InProgress } else { Probe::NotDone });
         };
-        match &record.state {
-            State::Done(outcome) => Ok(Probe::Done(outcome.clone())),
-            State::NotDone => Ok(Probe::NotDone),
-            State::Taken => {
-                let answer = self.ask(record.clone()).await?;
-                // An attempt that came meanwhile may have changed what the executor looked at.
-                let has_moved = answer == Probe::NotDone
-                    && (self.flight.contains(key)
-                        || self.ledger.read(key).await.map_err(unavailable)?.as_ref() != Some(&record));
-                Ok(if has_moved { Probe::InProgress } else { answer })
-            }
+        if let Some(known) = record.known() {
+            return Ok(known);
+        }
+        // Whoever asks the executor has the turn: an attempt that came meanwhile would change what it looks at.
+        let Entry::Turn(_turn) = self.flight.enter(key, record.job.attempt) else { return Ok(Probe::InProgress) };
+        match self.ledger.read(key).await.map_err(unavailable)? {
+            Some(record) => match record.known() {
+                Some(known) => Ok(known),
+                None => self.ask(record).await,
+            },
+            None => Ok(Probe::NotDone),
         }
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use vigil_core::action::IdempotencyKey;
 use vigil_core::clock::Timestamp;
-use vigil_core::remediator::Outcome;
+use vigil_core::remediator::{Outcome, Probe};
 
 use crate::job::Job;
 
@@ -35,6 +35,17 @@ pub(crate) struct Record {
     pub(crate) before: Value,
     pub(crate) state: State,
     pub(crate) taken_at: Timestamp,
+}
+
+impl Record {
+    /// What became of it, unless only the executor can tell.
+    pub(crate) fn known(&self) -> Option<Probe> {
+        match &self.state {
+            State::Done(outcome) => Some(Probe::Done(outcome.clone())),
+            State::NotDone => Some(Probe::NotDone),
+            State::Taken => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

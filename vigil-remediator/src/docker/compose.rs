@@ -105,10 +105,10 @@ pub(super) async fn probe(
 /// Adds containers that are like the first; those that carry the key already are counted.
 async fn scale_up(engine: &Docker, job: &Job, before: &Value) -> Result<Outcome, RemediatorError> {
     let (add, number) = (before["add"].as_u64().unwrap_or(1), before["number"].as_u64().unwrap_or(1));
-    let template =
-        engine.inspect_container(before["template"].as_str().unwrap_or_default(), None).await.map_err(unavailable)?;
+    let template = engine.inspect_container(before["template"].as_str().unwrap_or_default(), None).await;
+    let template = template.map_err(unavailable)?;
     let there = containers(engine, &[format!("{KEY}={}", job.key)], true).await?;
-    for number in number..number + add {
+    for (added, number) in (number..number + add).enumerate() {
         let (name, body) = match copy(&template, number, job) {
             Ok(copied) => copied,
             Err(wrong) => return Ok(failed(format!("the first container cannot be copied: {wrong}"))),
@@ -116,20 +116,19 @@ async fn scale_up(engine: &Docker, job: &Job, before: &Value) -> Result<Outcome,
         if !there.iter().any(|container| self::number(container) == number) {
             let options = CreateContainerOptionsBuilder::new().name(&name).build();
             if let Err(error) = engine.create_container(Some(options), body).await {
-                return refused(job, error);
+                return broke_off(added, refused(job, error));
             }
         }
-        if let Err(error) = engine.start_container(&name, None).await
-            && status(&error) != Some(304)
-        {
+        match engine.start_container(&name, None).await {
+            Ok(()) => {}
+            Err(error) if status(&error) == Some(304) => {}
             // A port that is taken, say: what cannot start is not left lying about.
-            let is_refused = matches!(error, Error::DockerResponseServerError { .. });
-            if is_refused {
+            Err(error @ Error::DockerResponseServerError { .. }) => {
                 let force = RemoveContainerOptionsBuilder::new().force(true).build();
                 engine.remove_container(&name, Some(force)).await.map_err(indeterminate)?;
-                return Ok(failed(format!("{name} cannot be started: {error}")));
+                return Ok(failed(format!("{added} of {add} added; {name} cannot be started: {error}")));
             }
-            return refused(job, error);
+            Err(error) => return Err(indeterminate(error)),
         }
     }
     let from = before["from"].as_u64().unwrap_or_default();
@@ -138,20 +137,31 @@ async fn scale_up(engine: &Docker, job: &Job, before: &Value) -> Result<Outcome,
 
 async fn scale_down(engine: &Docker, job: &Job, before: &Value) -> Result<Outcome, RemediatorError> {
     let victims = victims(before);
-    for victim in &victims {
+    for (removed, victim) in victims.iter().enumerate() {
         let stop = StopContainerOptionsBuilder::new().t(grace(job)).build();
-        let stopped = match engine.stop_container(victim, Some(stop)).await {
-            Ok(()) => engine.remove_container(victim, None).await,
-            Err(error) if status(&error) == Some(304) => engine.remove_container(victim, None).await,
-            Err(error) => Err(error),
-        };
-        match stopped {
-            Err(error) if status(&error) != Some(404) => return refused(job, error),
-            _ => {}
+        match engine.stop_container(victim, Some(stop)).await {
+            Ok(()) => {}
+            Err(error) if matches!(status(&error), Some(304 | 404)) => {}
+            Err(error) => return broke_off(removed, refused(job, error)),
+        }
+        match engine.remove_container(victim, None).await {
+            Ok(()) => {}
+            Err(error) if status(&error) == Some(404) => {}
+            Err(error) => return broke_off(removed + 1, refused(job, error)),
         }
     }
     let from = before["from"].as_u64().unwrap_or_default();
     Ok(succeeded(format!("scaled from {from} to {} containers", from.saturating_sub(victims.len() as u64))))
+}
+
+/// What an answer says that nothing happened is not true any more once something was done.
+fn broke_off(done: usize, answer: Result<Outcome, RemediatorError>) -> Result<Outcome, RemediatorError> {
+    match answer {
+        _ if done == 0 => answer,
+        Ok(Outcome::Rejected { reason }) => Ok(failed(format!("{done} done, then {reason}"))),
+        Err(error) => Err(indeterminate(error)),
+        other => other,
+    }
 }
 
 fn victims(before: &Value) -> Vec<String> {
