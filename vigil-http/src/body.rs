@@ -1,9 +1,12 @@
 //! Bodies: [`JsonBody`], [`OptionalBody`] and [`KeyedBody`], bounded in size, time and depth.
 
+use std::io::Read;
+
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::header::{CONTENT_TYPE, EXPECT};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
+use flate2::read::GzDecoder;
 use futures_util::StreamExt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -84,7 +87,25 @@ async fn read(request: Request, app: &App) -> Result<(Parts, Bytes), ApiError> {
     }
     let slow = |_| ApiError::new(Kind::SlowBody, "The body did not arrive in time.");
     let collected = tokio::time::timeout(app.config.body_timeout, collect(body, limit)).await.map_err(slow)??;
-    Ok((parts, collected.ok_or_else(too_large)?))
+    let collected = collected.ok_or_else(too_large)?;
+    let encoding = parts.headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default().trim());
+    match encoding {
+        None | Some("" | "identity") => Ok((parts, collected)),
+        Some(gzip) if gzip.eq_ignore_ascii_case("gzip") => {
+            Ok((parts, unzip(&collected, limit)?.ok_or_else(too_large)?))
+        }
+        Some(_) => {
+            Err(ApiError::new(Kind::UnsupportedMediaType, "Send the body as it is, or with Content-Encoding: gzip."))
+        }
+    }
+}
+
+/// What was compressed, or `None` if it is more than `limit`: a small body may unfold to any size.
+fn unzip(body: &[u8], limit: usize) -> Result<Option<Bytes>, ApiError> {
+    let mut plain = Vec::new();
+    let read = GzDecoder::new(body).take(limit as u64 + 1).read_to_end(&mut plain);
+    read.map_err(|error| ApiError::new(Kind::Malformed, format!("The body is not gzip: {error}.")))?;
+    Ok((plain.len() <= limit).then(|| plain.into()))
 }
 
 /// The body's bytes, or `None` if they are more than `limit`. Then some of the rest is read and dropped: a client that is

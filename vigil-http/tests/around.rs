@@ -441,3 +441,28 @@ async fn a_batch_is_all_or_nothing() {
     assert_eq!(pointers, ["/metrics/1/value", "/metrics/2/name"]);
     assert_eq!(world.written().await, before);
 }
+
+#[tokio::test]
+async fn a_compressed_body_is_unfolded_within_its_bounds() {
+    let world = World::with_config(HttpConfig { batch_limit: 10_000, ..HttpConfig::default() });
+    let send = async |encoding: &str, body: Vec<u8>| {
+        let request = Request::post("/api/v1/ingest/agent/metrics").header("Content-Type", "application/json");
+        world.send(request.header("Content-Encoding", encoding).body(body.into()).unwrap()).await
+    };
+    let gzip = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let sample = r#"[{"name": "a", "value": 1}]"#;
+    for encoding in ["gzip", "GZIP", "identity"] {
+        let body = if encoding == "identity" { sample.into() } else { gzip(sample) };
+        assert_eq!(send(encoding, body).await.status, 201, "{encoding}");
+    }
+    let bomb = gzip(&" ".repeat(10_001));
+    assert!(bomb.len() < 100);
+    send("gzip", bomb).await.assert_problem(413);
+    send("gzip", sample.into()).await.assert_problem(400);
+    send("gzip", gzip(sample)[..20].to_vec()).await.assert_problem(400);
+    send("br", sample.into()).await.assert_problem(415);
+}
