@@ -35,6 +35,8 @@ impl Default for Limits {
     }
 }
 
+/// What is said of a key that was taken and is not done.
+const CUT_OFF: &str = "it was cut off before it was done; sent again, it is completed";
 /// How long an executor may take to look at a thing.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -115,36 +117,70 @@ impl Envelope {
     }
 
     async fn decide(&self, request: &RemediationRequest, turn: &mut Turn<'_>) -> Result<Outcome, RemediatorError> {
-        let mut seen = None;
-        if let Some(record) = self.ledger.read(&request.key).await.map_err(unavailable)? {
-            if request.attempt < record.job.attempt {
-                return Err(RemediatorError::Stale);
+        let Some(record) = self.ledger.read(&request.key).await.map_err(unavailable)? else {
+            let answer = self.act(request, turn, None).await;
+            if answer.is_err() && !matches!(answer, Err(RemediatorError::Indeterminate(_))) {
+                self.refuse(request).await;
             }
-            if !record.job.is_asked_by(request) {
-                let reason = format!("the key was used before, for {} on {}", record.job.action, record.job.target);
-                return Ok(Outcome::Rejected { reason });
-            }
-            match &record.state {
-                State::NotDone => {}
-                State::Done(Outcome::Failed { retryable: true, .. }) if request.attempt > record.job.attempt => {}
-                State::Done(outcome) => {
-                    let outcome = outcome.clone();
-                    self.telemetry.replayed();
-                    self.fence(record, request.attempt).await;
-                    return Ok(outcome);
-                }
-                State::Taken => match self.ask(record.clone()).await? {
-                    Probe::Done(outcome) => return Ok(outcome),
-                    Probe::InProgress => return Ok(Outcome::InProgress),
-                    Probe::Unknown => {
-                        return Err(RemediatorError::Indeterminate("the remediator stopped while it was at it".into()));
-                    }
-                    // What was begun is completed, not begun anew: a second look would see it half done.
-                    Probe::NotDone => seen = Some(record),
-                },
-            }
+            return answer;
+        };
+        if request.attempt < record.job.attempt {
+            return Err(RemediatorError::Stale);
         }
-        self.act(request, turn, seen).await
+        if !record.job.is_asked_by(request) {
+            let reason = format!("the key was used before, for {} on {}", record.job.action, record.job.target);
+            return Ok(Outcome::Rejected { reason });
+        }
+        match &record.state {
+            State::NotDone => self.act_anew(request, turn, record).await,
+            State::Done(Outcome::Failed { retryable: true, .. }) if request.attempt > record.job.attempt => {
+                self.act_anew(request, turn, record).await
+            }
+            State::Done(outcome) => {
+                let outcome = outcome.clone();
+                self.telemetry.replayed();
+                self.fence(record, request.attempt).await;
+                Ok(outcome)
+            }
+            State::Taken => self.complete(request, turn, record).await,
+        }
+    }
+
+    /// Acts on a key of which it is known that nothing was done, or that it may be tried again.
+    async fn act_anew(
+        &self,
+        request: &RemediationRequest,
+        turn: &mut Turn<'_>,
+        record: Record,
+    ) -> Result<Outcome, RemediatorError> {
+        let answer = self.act(request, turn, None).await;
+        if answer.is_err() && !matches!(answer, Err(RemediatorError::Indeterminate(_))) {
+            self.fence(record, request.attempt).await;
+        }
+        answer
+    }
+
+    /// Finds out what became of a key that was taken, and completes it if it is not done. Until that is known nobody may be told
+    /// that nothing happened.
+    async fn complete(
+        &self,
+        request: &RemediationRequest,
+        turn: &mut Turn<'_>,
+        record: Record,
+    ) -> Result<Outcome, RemediatorError> {
+        match self.ask(record.clone()).await {
+            Ok(Probe::Done(outcome)) => Ok(outcome),
+            Ok(Probe::InProgress) => Ok(Outcome::InProgress),
+            Ok(Probe::Unknown) => {
+                Err(RemediatorError::Indeterminate("the remediator stopped while it was at it".into()))
+            }
+            // What was begun is completed, not begun anew: a second look would see it half done.
+            Ok(Probe::NotDone) => match self.act(request, turn, Some(record)).await {
+                Err(error) => Err(RemediatorError::Indeterminate(error.into())),
+                answer => answer,
+            },
+            Err(error) => Err(RemediatorError::Indeterminate(error.into())),
+        }
     }
 
     async fn act(
@@ -154,19 +190,29 @@ impl Envelope {
         seen: Option<Record>,
     ) -> Result<Outcome, RemediatorError> {
         let now = self.clock.now();
+        let resumes = seen.is_some();
         let Some(handling) = self.routes.find(&request.target, request.action) else {
+            if resumes {
+                return Err(unavailable("no route takes it any more"));
+            }
             return Ok(self.reject(request, None, self.routes.rejection(&request.target, request.action)).await);
         };
         if request.deadline <= now {
+            if resumes {
+                return Err(unavailable("it was begun, and its deadline is over"));
+            }
             let reason = format!("it came too late: its deadline was {}, and here it is {now}", request.deadline);
             return Ok(self.reject(request, Some(&handling), reason).await);
         }
-        if let Some(reason) = handling.refuses(request.action) {
+        if let Some(reason) = handling.refuses(&request.target, request.action) {
+            if resumes {
+                return Err(unavailable(reason));
+            }
             return Ok(self.reject(request, Some(&handling), reason).await);
         }
         let names = vec![
             format!("{} of {}", request.target, request.tenant),
-            format!("{} '{}'", handling.executor.kind(), handling.object),
+            format!("{} '{}'", handling.executor.kind(), handling.executor.name(&handling.object)),
         ];
         if let Err(busy) = turn.occupy(names, self.limits.in_flight) {
             tracing::info!(key = %request.key, target = %request.target, busy, "not taken");
@@ -197,8 +243,15 @@ impl Envelope {
         let executed = timeout_at(until, handling.executor.execute(&job, &before, until)).await;
         let (state, answer) = match executed {
             Ok(Ok(Outcome::InProgress)) => return Ok(Outcome::InProgress),
+            // Something may have been done the first time.
+            Ok(Ok(Outcome::Rejected { reason })) if resumes => {
+                let outcome = Outcome::Failed { reason, retryable: false };
+                (State::Done(outcome.clone()), Ok(outcome))
+            }
             Ok(Ok(outcome)) => (State::Done(outcome.clone()), Ok(outcome)),
             Ok(Err(RemediatorError::Indeterminate(error))) => return Err(RemediatorError::Indeterminate(error)),
+            // Nothing more was done: what was begun before stays begun.
+            Ok(Err(nothing_done)) if resumes => return Err(nothing_done),
             Ok(Err(nothing_done)) => (State::NotDone, Err(nothing_done)),
             Err(elapsed) => return Err(RemediatorError::Indeterminate(elapsed.into())),
         };
@@ -234,9 +287,22 @@ impl Envelope {
         self.ledger.write(Record { job, executor, before, state, taken_at: self.clock.now() }).await
     }
 
+    /// Remembers the attempt of a request that was not taken: an older one that comes late must not be taken either.
+    async fn refuse(&self, request: &RemediationRequest) {
+        if let Ok(None) = self.ledger.read(&request.key).await
+            && let Err(error) = self.record(request, None, Value::Null, State::NotDone).await
+        {
+            tracing::error!(error = chain(&error), "an attempt could not be written down");
+        }
+    }
+
     /// Remembers that a newer attempt was seen.
-    async fn fence(&self, mut record: Record, attempt: u32) {
-        if attempt > record.job.attempt {
+    async fn fence(&self, record: Record, attempt: u32) {
+        // It may have been written since it was read.
+        let record = self.ledger.read(&record.job.key).await.ok().flatten();
+        if let Some(mut record) = record
+            && attempt > record.job.attempt
+        {
             record.job.attempt = attempt;
             if let Err(error) = self.ledger.write(record).await {
                 tracing::error!(error = chain(&error), "a newer attempt could not be written down");
@@ -286,8 +352,9 @@ impl Remediator for Envelope {
             return Ok(Probe::InProgress);
         }
         let Some(record) = self.ledger.read(key).await.map_err(unavailable)? else {
-            // It may have been taken since it was looked up.
-            return Ok(if self.flight.contains(key) { Probe::InProgress } else { Probe::NotDone });
+            // It may have been taken, and more, since it was looked up.
+            let is_new = !self.flight.contains(key) && self.ledger.read(key).await.map_err(unavailable)?.is_none();
+            return Ok(if is_new { Probe::NotDone } else { Probe::InProgress });
         };
         if let Some(known) = record.known() {
             return Ok(known);
@@ -297,7 +364,11 @@ impl Remediator for Envelope {
         match self.ledger.read(key).await.map_err(unavailable)? {
             Some(record) => match record.known() {
                 Some(known) => Ok(known),
-                None => self.ask(record).await,
+                None => Ok(match self.ask(record).await? {
+                    // "Never taken" would not be true: some of it may be done.
+                    Probe::NotDone => Probe::Done(Outcome::Failed { reason: CUT_OFF.to_owned(), retryable: true }),
+                    answer => answer,
+                }),
             },
             None => Ok(Probe::NotDone),
         }

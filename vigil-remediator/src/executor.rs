@@ -39,6 +39,9 @@ pub trait Executor: fmt::Debug + Send + Sync + 'static {
     /// The words that mean something on an object, whether it exists or not.
     fn words(&self, object: &str) -> Vec<ActionType>;
 
+    /// The one name of an object that may be written in several ways: what is worked on is told apart by it.
+    fn name(&self, object: &str) -> String;
+
     /// Looks at the object, changes nothing, and answers what `probe` needs to tell later whether anything was done.
     async fn prepare(&self, job: &Job) -> Result<Prepared, RemediatorError>;
 

@@ -172,7 +172,7 @@ fn line(routes: &Routes, target: &Target, action: ActionType) -> String {
     let Some(handling) = routes.find(target, action) else {
         return format!("{:<11} {:>5}  {:<16} {:<28} rejected: no route takes it", action.as_str(), "-", "-", "-");
     };
-    let happens = match handling.refuses(action) {
+    let happens = match handling.refuses(target, action) {
         Some(reason) => format!("rejected: {reason}"),
         None if handling.rule.dry_run => "dry run".to_owned(),
         None => "carried out".to_owned(),

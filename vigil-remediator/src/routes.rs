@@ -122,8 +122,17 @@ pub struct Handling<'a> {
 }
 
 impl Handling<'_> {
-    /// Why a word that means nothing there is rejected; `None` if it means something.
-    pub fn refuses(&self, action: ActionType) -> Option<String> {
+    /// Why it is rejected; `None` if it is not: the word means something there, and the target does not choose more than the
+    /// route meant. A pattern without a slash, such as `shop-*`, matches `shop-x/node/n1` too, which is another kind of thing.
+    pub fn refuses(&self, target: &Target, action: ActionType) -> Option<String> {
+        let is_given = self.rule.object.as_ref().is_some_and(|object| !object.contains("{target}"));
+        let has_slash = self.rule.route.targets().is_some_and(|pattern| pattern.as_str().contains('/'));
+        if target.as_str().contains('/') && !is_given && !has_slash {
+            return Some(format!(
+                "'{target}' holds a slash, and the target of route {} does not: say what it is",
+                self.number
+            ));
+        }
         let words = self.executor.words(&self.object);
         if words.contains(&action) {
             return None;

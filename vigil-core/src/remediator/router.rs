@@ -54,6 +54,11 @@ impl Route {
         self
     }
 
+    /// Which targets; `None` for all.
+    pub fn targets(&self) -> Option<&TargetPattern> {
+        self.targets.as_ref()
+    }
+
     /// Whether an action on a target is one of those.
     pub fn takes(&self, target: &Target, action: ActionType) -> bool {
         self.targets.as_ref().is_none_or(|pattern| pattern.matches(target))

@@ -24,6 +24,8 @@ use crate::job::Job;
 const PROJECT: &str = "com.docker.compose.project";
 const SERVICE: &str = "com.docker.compose.service";
 const NUMBER: &str = "com.docker.compose.container-number";
+/// Says that a container was started by `docker compose run`, and is none of the service's.
+const ONE_OFF: &str = "com.docker.compose.oneoff";
 /// Carries the key of the request that added a container.
 const KEY: &str = "vigil.idempotency-key";
 /// The most containers a service is scaled to without `params.max`.
@@ -44,8 +46,10 @@ pub(super) async fn prepare(
         Ok(bounds) => bounds,
         Err(wrong) => return Ok(Prepared::Rejected(wrong)),
     };
-    let mut running =
-        containers(engine, &[format!("{PROJECT}={project}"), format!("{SERVICE}={service}")], false).await?;
+    let labels = [format!("{PROJECT}={project}"), format!("{SERVICE}={service}")];
+    let mut running = containers(engine, &labels, false).await?;
+    // Those that stopped hold their names.
+    let all = containers(engine, &labels, true).await?;
     running.sort_by_key(number);
     let count = running.len() as u64;
     let Some(template) = running.first() else {
@@ -57,7 +61,7 @@ pub(super) async fn prepare(
         }
         ActionType::ScaleUp => Prepared::Ready(json!({
             "template": template.id, "from": count, "add": step.min(max - count),
-            "number": running.iter().map(number).max().unwrap_or(0) + 1,
+            "number": all.iter().map(number).max().unwrap_or(0) + 1,
         })),
         _ if count <= min => {
             Prepared::Rejected(format!("'{project}/{service}' has {count} containers, and params.min is {min}"))
@@ -175,7 +179,16 @@ async fn containers(
 ) -> Result<Vec<ContainerSummary>, RemediatorError> {
     let filters = HashMap::from([("label", labels.to_vec())]);
     let options = ListContainersOptionsBuilder::new().all(stopped_too).filters(&filters).build();
-    engine.list_containers(Some(options)).await.map_err(unavailable)
+    let mut found = engine.list_containers(Some(options)).await.map_err(unavailable)?;
+    let is_one_off = |container: &ContainerSummary| {
+        container
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(ONE_OFF))
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    };
+    found.retain(|container| !is_one_off(container));
+    Ok(found)
 }
 
 fn number(container: &ContainerSummary) -> u64 {

@@ -149,6 +149,9 @@ impl DockerExecutor {
             true if is_restart && has_started => {
                 Probe::Done(succeeded(format!("started at {}, after it was asked for", now.started_at)))
             }
+            false if is_restart && has_started => {
+                Probe::Done(failed(format!("restarted, and it ended again with exit code {}", now.exit_code)))
+            }
             false if !is_restart => Probe::Done(succeeded("it is stopped")),
             _ => not_done_after(window, since),
         })
@@ -177,6 +180,10 @@ impl Executor for DockerExecutor {
             None if is_name(object) => vec![ActionType::RestartService, ActionType::DrainPod, ActionType::Snapshot],
             _ => Vec::new(),
         }
+    }
+
+    fn name(&self, object: &str) -> String {
+        object.to_owned()
     }
 
     async fn prepare(&self, job: &Job) -> Result<Prepared, RemediatorError> {

@@ -100,6 +100,10 @@ impl Executor for KubernetesExecutor {
         self.object(object).map(|object| object.words()).unwrap_or_default()
     }
 
+    fn name(&self, object: &str) -> String {
+        self.object(object).map_or_else(|_| object.to_owned(), |object| object.path())
+    }
+
     async fn prepare(&self, job: &Job) -> Result<Prepared, RemediatorError> {
         let object = match self.object(&job.object) {
             Ok(object) => object,
@@ -144,7 +148,7 @@ impl Executor for KubernetesExecutor {
             (Kind::Node, ActionType::Custom) => node::probe_custom(&self.api, &object, job).await,
             (Kind::Node, _) => node::probe_drain(&self.api, &object).await,
             (Kind::Pod, _) | (_, ActionType::Rebalance) => pods::probe(&self.api, before).await,
-            (_, ActionType::RestartService) => workload::probe_restart(&self.api, &object, job).await,
+            (_, ActionType::RestartService) => workload::probe_restart(&self.api, &object, job, before).await,
             _ => workload::probe_scale(&self.api, &object, before).await,
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
 
-use super::api::{Api, MERGE};
+use super::api::{Api, FIELD_MANAGER, MERGE};
 use super::object::Object;
 use super::pods::{Pod, controller, evict_all, grace, has_controller};
 use crate::executor::{Prepared, failed, succeeded};
@@ -17,7 +17,7 @@ const CORDONED: &str = "vigil.io/cordoned-by";
 /// `custom` on a node: `params.operation` is `cordon` or `uncordon`.
 pub(super) fn prepare_custom(job: &Job, now: &Value) -> Prepared {
     let is_cordoned = now["spec"]["unschedulable"] == true;
-    let is_ours = !now["metadata"]["annotations"][CORDONED].is_null();
+    let is_ours = !now["metadata"]["annotations"][CORDONED].is_null() && !is_anothers(now);
     match job.text("operation") {
         Ok(Some("cordon")) if is_cordoned => Prepared::Rejected("it is cordoned already".to_owned()),
         Ok(Some("uncordon")) if !is_cordoned => Prepared::Rejected("it is not cordoned".to_owned()),
@@ -51,26 +51,32 @@ pub(super) async fn prepare_drain(api: &Api, object: &Object, job: &Job) -> Resu
     if let Err(wrong) = grace(job) {
         return Ok(Prepared::Rejected(wrong));
     }
-    let allows = |name: &str| job.params.get(name) == Some(&Value::Bool(true));
     let pods = pods_to_move(api, object).await?;
+    Ok(match would_be_lost(job, &pods) {
+        Some(reason) => Prepared::Rejected(reason),
+        None => Prepared::Ready(Value::Null),
+    })
+}
+
+/// Why some of the pods must not be evicted: nobody would bring them, or what they keep on the node, back.
+fn would_be_lost(job: &Job, pods: &[Value]) -> Option<String> {
+    let allows = |name: &str| job.params.get(name) == Some(&Value::Bool(true));
     let named = |which: &dyn Fn(&Value) -> bool| -> Vec<String> {
         pods.iter().filter(|pod| which(pod)).map(|pod| Pod::of(pod).name).collect()
     };
     let lonely = named(&|pod| !has_controller(pod));
     if !lonely.is_empty() && !allows("force") {
-        let reason =
-            format!("no controller would bring {} back; params.force: true evicts them anyway", lonely.join(", "));
-        return Ok(Prepared::Rejected(reason));
+        let names = lonely.join(", ");
+        return Some(format!("no controller would bring {names} back; params.force: true evicts them anyway"));
     }
     let local = named(&|pod| {
         pod["spec"]["volumes"].as_array().is_some_and(|all| all.iter().any(|volume| !volume["emptyDir"].is_null()))
     });
     if !local.is_empty() && !allows("delete_emptydir_data") {
-        let reason =
-            format!("{} keep data on the node; params.delete_emptydir_data: true deletes it", local.join(", "));
-        return Ok(Prepared::Rejected(reason));
+        let names = local.join(", ");
+        return Some(format!("{names} keep data on the node; params.delete_emptydir_data: true deletes it"));
     }
-    Ok(Prepared::Ready(Value::Null))
+    None
 }
 
 /// Cordons the node, unless somebody did, and evicts its pods. It stays cordoned, whatever comes of it.
@@ -84,6 +90,10 @@ pub(super) async fn drain(api: &Api, object: &Object, job: &Job, until: Instant)
         return Ok(Outcome::Rejected { reason });
     }
     let outcome = match pods_to_move(api, object).await {
+        // Some may have come since it was looked at.
+        Ok(pods) if would_be_lost(job, &pods).is_some() => {
+            Ok(Outcome::Rejected { reason: would_be_lost(job, &pods).unwrap_or_default() })
+        }
         Ok(pods) => {
             let pods: Vec<_> = pods.iter().map(Pod::of).collect();
             evict_all(api, job, &pods, until).await
@@ -122,6 +132,18 @@ async fn pods_to_move(api: &Api, object: &Object) -> Result<Vec<Value>, Remediat
             && !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))
     });
     Ok(pods)
+}
+
+/// Whether somebody else wrote the cordon last, as the API server keeps account of it.
+fn is_anothers(now: &Value) -> bool {
+    let managers = now["metadata"]["managedFields"].as_array();
+    let mut owners = managers.into_iter().flatten().filter(|entry| {
+        let fields = &entry["fieldsV1"]["f:spec"];
+        !fields["f:unschedulable"].is_null()
+    });
+    owners
+        .next()
+        .is_some_and(|first| first["manager"] != FIELD_MANAGER && owners.all(|entry| entry["manager"] != FIELD_MANAGER))
 }
 
 /// Cordons for a job, or uncordons; answers why the API server refuses to.

@@ -39,10 +39,17 @@ pub(super) async fn restart(api: &Api, object: &Object, job: &Job, until: Instan
     Err(RemediatorError::Throttled { retry_after: LOOK * 10 })
 }
 
-pub(super) async fn probe_restart(api: &Api, object: &Object, job: &Job) -> Result<Probe, RemediatorError> {
+pub(super) async fn probe_restart(
+    api: &Api,
+    object: &Object,
+    job: &Job,
+    before: &Value,
+) -> Result<Probe, RemediatorError> {
     let Some(now) = api.read(&object.path()).await? else { return Ok(Probe::Unknown) };
     if now["spec"]["template"]["metadata"]["annotations"][KEY] != job.key.0 {
-        return Ok(Probe::NotDone);
+        // Changed since by somebody else: the key may have been there, and may have been overwritten.
+        let is_as_before = now["metadata"]["generation"] == before["generation"];
+        return Ok(if is_as_before { Probe::NotDone } else { Probe::Unknown });
     }
     Ok(match rollout(object.kind, &now) {
         Rollout::Done => Probe::Done(succeeded("rolled out: its pods carry the key")),

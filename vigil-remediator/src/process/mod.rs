@@ -108,6 +108,10 @@ impl Executor for ProcessExecutor {
         self.commands.get(object).map(|words| words.keys().copied().collect()).unwrap_or_default()
     }
 
+    fn name(&self, object: &str) -> String {
+        object.to_owned()
+    }
+
     async fn prepare(&self, job: &Job) -> Result<Prepared, RemediatorError> {
         Ok(match self.doer(job) {
             Some(Doer::Service(service)) => Prepared::Ready(service.look()),

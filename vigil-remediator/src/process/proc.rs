@@ -1,6 +1,7 @@
 //! Processes as `/proc` shows them (proc(5)).
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
@@ -41,13 +42,35 @@ impl Process {
     }
 }
 
-/// The living processes in whose environment a variable has a value. Those of others that must not be read are passed over.
+impl Process {
+    /// The process that was started with this number, if it still is that one.
+    pub(super) fn is_alive(&self) -> bool {
+        Self::read(self.pid).as_ref() == Some(self)
+    }
+
+    /// All living processes of its group, itself among them.
+    pub(super) fn group(&self) -> Vec<Self> {
+        pids().into_iter().filter_map(Self::read).filter(|process| process.group == self.group).collect()
+    }
+
+    /// A process that was just started, in a group of its own.
+    pub(super) fn of(pid: u32) -> Option<Self> {
+        Self::read(i32::try_from(pid).ok()?)
+    }
+}
+
+/// The living processes of this user in whose environment a variable has a value. Programs that write their own title over it
+/// are not among them.
 pub(super) fn with_variable(name: &str, value: &str) -> Vec<Process> {
+    let own = rustix::process::geteuid().as_raw();
+    let is_own = |pid: &i32| fs::metadata(format!("/proc/{pid}")).is_ok_and(|folder| folder.uid() == own);
+    let has = |pid: &i32| environment(*pid).is_some_and(|all| variable(&all, name).as_deref() == Some(value));
+    pids().into_iter().filter(is_own).filter(has).filter_map(Process::read).collect()
+}
+
+fn pids() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| environment(*pid).is_some_and(|all| variable(&all, name).as_deref() == Some(value)))
-        .filter_map(Process::read)
-        .collect()
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
 fn environment(pid: i32) -> Option<Vec<u8>> {

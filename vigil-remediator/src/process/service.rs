@@ -56,6 +56,8 @@ pub(super) struct Service {
     mark: String,
     config: ServiceConfig,
     output: PathBuf,
+    /// Holds the process that was started last, and for which key.
+    started: PathBuf,
     /// Is there while it is meant to be down.
     drained: PathBuf,
 }
@@ -70,6 +72,7 @@ impl Service {
             mark: folder.join(name).display().to_string(),
             config,
             output: folder.join(format!("{name}.log")),
+            started: folder.join(format!("{name}.started")),
             drained: folder.join(format!("{name}.drained")),
         })
     }
@@ -90,12 +93,18 @@ impl Service {
 
     pub(super) async fn execute(&self, job: &Job, until: Instant) -> Result<Outcome, RemediatorError> {
         let is_drain = job.action == ActionType::DrainPod;
-        if is_drain {
-            tokio::fs::write(&self.drained, job.key.0.as_bytes()).await.map_err(crate::executor::unavailable)?;
-        }
         let began = Instant::now();
-        if !self.stop(until).await {
+        // Cut off between stop and start it would stay down.
+        let needs = self.config.stop_seconds.0 + self.config.start_seconds.0;
+        let left = until.saturating_duration_since(began);
+        if left < needs {
+            return Ok(Outcome::Rejected { reason: format!("it may take {needs:?}, and only {left:?} are left") });
+        }
+        if !self.stop().await {
             return Err(indeterminate("it was killed and is still there"));
+        }
+        if is_drain {
+            tokio::fs::write(&self.drained, job.key.0.as_bytes()).await.map_err(indeterminate)?;
         }
         let stopped = began.elapsed().as_millis();
         if is_drain {
@@ -122,7 +131,10 @@ impl Service {
         match (job.action, now) {
             (ActionType::DrainPod, None) => Probe::Done(succeeded("it is down")),
             _ if is_stopping => Probe::InProgress,
-            (ActionType::RestartService, Some(process)) if process.variable(KEY).as_ref() == Some(&job.key.0) => {
+            (ActionType::RestartService, Some(process))
+                if process.variable(KEY).as_ref() == Some(&job.key.0)
+                    || self.started_for().as_ref() == Some(&job.key.0) =>
+            {
                 Probe::Done(succeeded(format!("runs as process {}, which carries the key", process.pid)))
             }
             (ActionType::RestartService, Some(process)) if Some(&process) != before.as_ref() => {
@@ -134,26 +146,52 @@ impl Service {
 
     /// The one that leads the others, or one that was left over.
     fn process(&self) -> Option<Process> {
-        let mut processes = with_variable(SERVICE, &self.mark);
+        let mut processes = self.processes();
         let leader = processes.iter().position(Process::leads).unwrap_or_default();
         (!processes.is_empty()).then(|| processes.swap_remove(leader))
     }
 
+    /// All that carry its mark, and the group of the one that was started last: a program may write over its environment.
+    fn processes(&self) -> Vec<Process> {
+        let mut processes = with_variable(SERVICE, &self.mark);
+        if let Some((process, _)) = self.last()
+            && process.is_alive()
+        {
+            for process in process.group() {
+                if !processes.contains(&process) {
+                    processes.push(process);
+                }
+            }
+        }
+        processes
+    }
+
+    /// The process that was started last, and the key it was started for.
+    fn last(&self) -> Option<(Process, Option<String>)> {
+        serde_json::from_slice(&std::fs::read(&self.started).ok()?).ok()
+    }
+
+    /// The key that the running process was started for.
+    fn started_for(&self) -> Option<String> {
+        let (process, key) = self.last()?;
+        key.filter(|_| process.is_alive())
+    }
+
     /// Ends all of its processes; `false` if some are still there.
-    async fn stop(&self, until: Instant) -> bool {
-        let patience = (Instant::now() + self.config.stop_seconds.0).min(until);
+    async fn stop(&self) -> bool {
+        let patience = Instant::now() + self.config.stop_seconds.0;
         for (signal, patience) in [(Signal::TERM, patience), (Signal::KILL, patience + Duration::from_secs(2))] {
-            for process in with_variable(SERVICE, &self.mark) {
+            for process in self.processes() {
                 process.signal(signal);
             }
             while Instant::now() < patience {
-                if with_variable(SERVICE, &self.mark).is_empty() {
+                if self.processes().is_empty() {
                     return true;
                 }
                 sleep(LOOK).await;
             }
         }
-        with_variable(SERVICE, &self.mark).is_empty()
+        self.processes().is_empty()
     }
 
     async fn spawn(&self, job: Option<&Job>) -> io::Result<()> {
@@ -169,6 +207,10 @@ impl Service {
         // It outlives this program; once it is let go of here, the runtime collects it when it ends.
         let child = command.spawn()?;
         tracing::info!(service = self.mark, pid = child.id(), "started");
+        if let Some(process) = child.id().and_then(Process::of) {
+            let started = serde_json::to_vec(&(process, job.map(|job| &job.key.0)))?;
+            tokio::fs::write(&self.started, started).await?;
+        }
         match tokio::fs::remove_file(&self.drained).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

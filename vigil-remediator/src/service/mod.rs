@@ -30,7 +30,7 @@ mod wire;
 pub use config::{Config, ConfigError, ExecutorConfig, RouteConfig};
 pub use signature::Secrets;
 
-use signature::Signatures;
+use signature::{Signatures, Unsigned};
 use wire::{Body as WireBody, Refusal, refused};
 
 /// How many bytes a request may have.
@@ -118,7 +118,7 @@ impl Service {
         if known + unknown > 0 {
             tracing::warn!(known, unknown, "a former run left work unfinished");
         }
-        let signatures = secrets.map(|secrets| Mutex::new(Signatures::new(secrets)));
+        let signatures = secrets.map(|secrets| Mutex::new(Signatures::new(secrets, clock.now())));
         let answer_within = config.answer_within_seconds.0;
         let shared = Shared { envelope, signatures, clock, work: TaskTracker::new(), answer_within };
         Ok(Self { shared: Arc::new(shared), drain: config.drain_seconds.0 })
@@ -243,9 +243,12 @@ impl Shared {
         let Some(signatures) = &self.signatures else { return Ok(()) };
         let header = headers.get("X-Vigil-Signature").and_then(|value| value.to_str().ok());
         let mut signatures = signatures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        signatures.check(header, body, key, self.clock.now()).map_err(|wrong| {
-            tracing::warn!(%key, wrong, "refused");
-            refused(StatusCode::UNAUTHORIZED, wrong)
+        signatures.check(header, body, key, self.clock.now()).map_err(|unsigned| match unsigned {
+            Unsigned::Refused(wrong) => {
+                tracing::warn!(%key, wrong, "refused");
+                refused(StatusCode::UNAUTHORIZED, wrong)
+            }
+            Unsigned::Old => Refusal::not_taken("it was signed before this program started: sign it again"),
         })
     }
 }

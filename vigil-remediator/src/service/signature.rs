@@ -43,11 +43,22 @@ pub(super) struct Signatures {
     secrets: Secrets,
     seen: HashMap<String, (IdempotencyKey, Timestamp)>,
     swept_at: Timestamp,
+    /// What was signed before is not known here: it may have been used.
+    started_at: Timestamp,
+}
+
+/// Why a request is not taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unsigned {
+    /// It never will be.
+    Refused(&'static str),
+    /// Signed before this program started: a new signature will do.
+    Old,
 }
 
 impl Signatures {
-    pub(super) fn new(secrets: Secrets) -> Self {
-        Self { secrets, seen: HashMap::new(), swept_at: Timestamp::MIN }
+    pub(super) fn new(secrets: Secrets, started_at: Timestamp) -> Self {
+        Self { secrets, seen: HashMap::new(), swept_at: Timestamp::MIN, started_at }
     }
 
     pub(super) fn check(
@@ -56,23 +67,32 @@ impl Signatures {
         body: &[u8],
         key: &IdempotencyKey,
         now: Timestamp,
-    ) -> Result<(), &'static str> {
-        let signature = header.ok_or("the header X-Vigil-Signature is missing: set the same secret on the server")?;
+    ) -> Result<(), Unsigned> {
+        use Unsigned::{Old, Refused};
+        let signature =
+            header.ok_or(Refused("the header X-Vigil-Signature is missing: set the same secret on the server"))?;
         if !self.secrets.have_signed(signature, body, now) {
-            return Err("the signature is of another secret or body, or more than 300 s old by this machine's clock");
+            return Err(Refused(
+                "the signature is of another secret or body, or more than 300 s old by this machine's clock",
+            ));
         }
         // Probes have no body: one signature is that of any probe of its second, and none of them acts.
         if body.is_empty() {
             return Ok(());
+        }
+        let part = |name: &str| signature.split(',').find_map(|part| part.trim().strip_prefix(name));
+        let signed_at = part("t=").and_then(|seconds| seconds.parse::<i64>().ok()).unwrap_or(i64::MIN);
+        if signed_at < self.started_at.as_micros().div_euclid(1_000_000) {
+            return Err(Old);
         }
         if now.since(self.swept_at) > TOLERANCE {
             self.seen.retain(|_, (_, at)| now.since(*at) <= TOLERANCE * 2);
             self.swept_at = now;
         }
         // What may be written around the parts must not make it another one.
-        let code = signature.split(',').find_map(|part| part.trim().strip_prefix("v1=")).unwrap_or_default();
+        let code = part("v1=").unwrap_or_default();
         let (first, _) = self.seen.entry(code.to_ascii_lowercase()).or_insert_with(|| (key.clone(), now));
-        if first == key { Ok(()) } else { Err("the signature was used with another key") }
+        if first == key { Ok(()) } else { Err(Refused("the signature was used with another key")) }
     }
 }
 
@@ -93,7 +113,7 @@ mod tests {
 
     #[test]
     fn either_of_the_pair_is_good_and_no_other() {
-        let mut signatures = Signatures::new(Secrets::new(NEW, Some(OLD)).unwrap());
+        let mut signatures = Signatures::new(Secrets::new(NEW, Some(OLD)).unwrap(), now());
         for (secret, good) in [(NEW, true), (OLD, true), ("an unknown secret, long", false)] {
             let signature = Secret::new(secret).sign(now(), secret.as_bytes());
             assert_eq!(signatures.check(Some(&signature), secret.as_bytes(), &key(secret), now()).is_ok(), good);
@@ -103,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_recorded_request_is_not_carried_out_under_another_key() {
-        let mut signatures = Signatures::new(Secrets::new(NEW, None).unwrap());
+        let mut signatures = Signatures::new(Secrets::new(NEW, None).unwrap(), now());
         let signature = Secret::new(NEW).sign(now(), b"{}");
         assert!(signatures.check(Some(&signature), b"{}", &key("k1"), now()).is_ok());
         assert!(signatures.check(Some(&signature), b"{}", &key("k1"), now()).is_ok(), "sent twice");
@@ -111,6 +131,15 @@ mod tests {
         for signature in [signature, disguised] {
             assert!(signatures.check(Some(&signature), b"{}", &key("k2"), now()).is_err());
         }
+    }
+
+    #[test]
+    fn what_was_signed_before_the_start_may_have_been_used() {
+        let mut signatures = Signatures::new(Secrets::new(NEW, None).unwrap(), now());
+        let before = Secret::new(NEW).sign(now() - Duration::from_secs(1), b"{}");
+        assert_eq!(signatures.check(Some(&before), b"{}", &key("k"), now()), Err(Unsigned::Old));
+        let probe = Secret::new(NEW).sign(now() - Duration::from_secs(1), b"");
+        assert!(signatures.check(Some(&probe), b"", &key("k"), now()).is_ok(), "a probe does nothing");
     }
 
     #[test]

@@ -134,8 +134,18 @@ pub(super) struct Refusal {
     pub(super) reason: String,
 }
 
+impl Refusal {
+    /// Nothing happened yet: it may be sent again, in a second.
+    pub(super) fn not_taken(reason: &str) -> Self {
+        refused(StatusCode::SERVICE_UNAVAILABLE, reason)
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            return not_taken(&self.reason, Duration::from_secs(1));
+        }
         json_of(self.status, json!({ "status": "rejected", "error": self.reason }))
     }
 }

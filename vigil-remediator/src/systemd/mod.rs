@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, timeout_at};
 use vigil_core::action::ActionType;
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
 use zbus::{Connection, OwnedObjectPath, Proxy, fdo};
@@ -38,9 +39,6 @@ pub struct SystemdExecutor {
 const DESTINATION: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
-/// How often it looks at a unit whose job it waits for.
-const LOOK: Duration = Duration::from_millis(50);
-
 /// What is looked at.
 #[derive(Debug, PartialEq)]
 struct Unit {
@@ -114,6 +112,10 @@ impl Executor for SystemdExecutor {
         vec![ActionType::RestartService, ActionType::ScaleUp, ActionType::ScaleDown, ActionType::DrainPod]
     }
 
+    fn name(&self, object: &str) -> String {
+        unit_name(object)
+    }
+
     async fn prepare(&self, job: &Job) -> Result<Prepared, RemediatorError> {
         let name = unit_name(&job.object);
         Ok(match self.look(&name).await.map_err(unavailable)? {
@@ -129,6 +131,13 @@ impl Executor for SystemdExecutor {
         let (name, method) = (unit_name(&job.object), method(job.action));
         let connection = self.connection().await.map_err(unavailable)?;
         let manager = manager(&connection).await.map_err(unavailable)?;
+        // Before the call: a job may have ended before its number is known here.
+        let mut removed = manager.receive_signal("JobRemoved").await.map_err(unavailable)?;
+        let subscribed: zbus::Result<()> = manager.call("Subscribe", &()).await;
+        match subscribed {
+            Err(zbus::Error::MethodError(..)) | Ok(()) => {} // this connection had subscribed already
+            Err(error) => return Err(unavailable(error)),
+        }
         // "replace": a job that waits, such as a start by a timer, gives way to this one.
         let queued: zbus::Result<OwnedObjectPath> = manager.call(method, &(name.as_str(), "replace")).await;
         let queued = match queued {
@@ -138,18 +147,30 @@ impl Executor for SystemdExecutor {
             }
             Err(error) => return Err(indeterminate(error)),
         };
-        let number = queued.as_str().rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-        loop {
-            let unit = self.look(&name).await.map_err(indeterminate)?;
-            let unit = unit.ok_or_else(|| indeterminate(format!("{name} vanished")))?;
-            if unit.job != number {
-                return Ok(ended(job.action, &name, &unit));
+        let result = timeout_at(until, async {
+            while let Some(signal) = removed.next().await {
+                let (_, path, _, result): (u32, OwnedObjectPath, String, String) = signal.body().deserialize()?;
+                if path == queued {
+                    return Ok(Some(result));
+                }
             }
-            if Instant::now() + LOOK > until {
-                return Err(indeterminate(format!("{method} {name} is still {} ({})", unit.active, unit.sub)));
+            Ok::<_, zbus::Error>(None)
+        });
+        let result = match result.await {
+            Ok(Ok(Some(result))) => result,
+            Ok(Ok(None)) => return Err(indeterminate("the bus went away")),
+            Ok(Err(error)) => return Err(indeterminate(error)),
+            Err(elapsed) => return Err(indeterminate(elapsed)),
+        };
+        let unit = self.look(&name).await.map_err(indeterminate)?;
+        let unit = unit.ok_or_else(|| indeterminate(format!("{name} vanished")))?;
+        Ok(match result.as_str() {
+            "done" => ended(job.action, &name, &unit),
+            // canceled, timeout, failed, dependency, skipped, invalid, assert, unsupported (org.freedesktop.systemd1(5)).
+            result => {
+                failed(format!("the job of {method} {name} ended as '{result}', it is {} ({})", unit.active, unit.sub))
             }
-            sleep(LOOK).await;
-        }
+        })
     }
 
     async fn probe(&self, job: &Job, before: &Value, _since: Duration) -> Result<Probe, RemediatorError> {
@@ -162,8 +183,8 @@ impl Executor for SystemdExecutor {
         let was_started = before["invocation"].as_str() != Some(unit.invocation.as_str());
         Ok(match (wants_active(job.action), unit.active.as_str()) {
             (true, _) if was_started => Probe::Done(ended(job.action, &name, &unit)),
-            (true, _) | (false, "active") => Probe::NotDone,
-            (false, _) => Probe::Done(ended(job.action, &name, &unit)),
+            (false, "inactive" | "failed") => Probe::Done(ended(job.action, &name, &unit)),
+            _ => Probe::NotDone,
         })
     }
 

@@ -32,7 +32,7 @@ use guard::{Guard, is_public};
 pub struct WebhookConfig {
     /// Where requests are posted to.
     pub url: String,
-    /// Where a key is asked after: `{key}` in its path stands for it. Without it nobody knows what became of one.
+    /// Where a key is asked after: a segment of its path is `{key}`, and stands for it. Without it nobody knows what became of one.
     pub probe_url: Option<String>,
     /// What is posted. In its texts `{target}`, `{object}`, `{action}`, `{severity}`, `{tenant}`, `{policy}`, `{key}`,
     /// `{attempt}` and `{deadline}` stand for those of the request; a text that is just `{params}` becomes the parameters.
@@ -62,13 +62,14 @@ fn whole_request() -> Value {
     })
 }
 
-/// Posts to one URL: 2xx is success, 4xx a refusal, 429 and 503 with `Retry-After` not taken, everything else unknown.
+/// Posts to one URL: 2xx is success unless its JSON says `failed` or `in_progress`, as in Vigil's own protocol; 4xx is a refusal,
+/// 429 and 503 with `Retry-After` not taken, everything else unknown.
 ///
 /// It follows no redirect, uses no proxy, and refuses addresses of private networks, also those that a name turns out to
 /// have, unless they are allowed: a name somebody else controls must not lead to the metadata service of a cloud.
 ///
-/// **Once per key.** The key is the header `Idempotency-Key`; keeping it is the other side's. The probe asks `probe_url`: 200 is
-/// done, 202 in progress, 404 with a JSON object not done, anything else unknown.
+/// **Once per key.** The key is the header `Idempotency-Key`; keeping it is the other side's. The probe asks `probe_url`: 2xx is
+/// done unless its JSON says `failed` or `in_progress`, 404 whose JSON says `never_seen` is not done, anything else unknown.
 pub struct WebhookExecutor {
     url: Url,
     config: WebhookConfig,
@@ -117,7 +118,14 @@ impl WebhookExecutor {
     pub fn new(config: WebhookConfig, clock: Arc<dyn Clock>) -> Result<Self, WebhookError> {
         let url = checked("url", &config.url, config.allow_private)?;
         if let Some(probe_url) = &config.probe_url {
-            checked("probe_url", &probe_url.replace("{key}", "key"), config.allow_private)?;
+            // A URL writes braces in another way.
+            let probe_url = checked("probe_url", &probe_url.replace("{key}", KEY), config.allow_private)?;
+            let is_key = |segment: &str| segment == KEY;
+            let segments = probe_url.path_segments().map_or(0, |all| all.filter(|segment| is_key(segment)).count());
+            if segments != 1 || probe_url.as_str().matches(KEY).count() != 1 {
+                let wrong = "must have {key} once, as a whole segment of its path".to_owned();
+                return Err(WebhookError::Url { field: "probe_url", wrong });
+            }
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &config.headers {
@@ -177,6 +185,10 @@ impl Executor for WebhookExecutor {
         ActionType::ALL.to_vec()
     }
 
+    fn name(&self, object: &str) -> String {
+        object.to_owned()
+    }
+
     async fn prepare(&self, _job: &Job) -> Result<Prepared, RemediatorError> {
         Ok(Prepared::Ready(Value::Null))
     }
@@ -193,9 +205,10 @@ impl Executor for WebhookExecutor {
         let status = response.status();
         let wait = response.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
         let wait = wait.map(Duration::from_secs);
-        let said = format!("the webhook answered {status}: {}", beginning(response).await);
+        let body = beginning(response).await;
+        let said = format!("the webhook answered {status}: {body}");
         match (status.as_u16(), wait) {
-            (200..=299, _) => Ok(succeeded(said)),
+            (200..=299, _) => Ok(success(&body, said)),
             (429, wait) => Err(RemediatorError::Throttled { retry_after: wait.unwrap_or(Duration::from_secs(1)) }),
             (503, Some(retry_after)) => Err(RemediatorError::Throttled { retry_after }),
             (408 | 425, _) => Err(indeterminate(said)),
@@ -206,19 +219,21 @@ impl Executor for WebhookExecutor {
 
     async fn probe(&self, job: &Job, _before: &Value, _since: Duration) -> Result<Probe, RemediatorError> {
         let Some(template) = &self.config.probe_url else { return Ok(Probe::Unknown) };
-        let mut url = Url::parse(&template.replace("{key}", "KEY")).map_err(unavailable)?;
+        let mut url = Url::parse(&template.replace("{key}", KEY)).map_err(unavailable)?;
         // As a segment it is encoded, whatever it holds.
         let segments: Vec<String> = url.path_segments().into_iter().flatten().map(str::to_owned).collect();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.clear().extend(segments.iter().map(|segment| if segment == "KEY" { &job.key.0 } else { segment }));
+            path.clear().extend(segments.iter().map(|segment| if segment == KEY { &job.key.0 } else { segment }));
         }
         let response = self.send(self.client.get(url), job, Vec::new()).await.map_err(unavailable)?;
         let status = response.status().as_u16();
-        let said = beginning(response).await;
-        Ok(match status {
-            200 => Probe::Done(succeeded(format!("by its probe: {said}"))),
-            202 => Probe::InProgress,
-            404 if serde_json::from_str::<Map<String, Value>>(&said).is_ok() => Probe::NotDone,
+        let body = beginning(response).await;
+        Ok(match (status, word(&body).as_deref()) {
+            (200..=299, _) => match success(&body, format!("by its probe: {body}")) {
+                Outcome::InProgress => Probe::InProgress,
+                outcome => Probe::Done(outcome),
+            },
+            (404, Some("never_seen" | "unknown")) => Probe::NotDone,
             _ => Probe::Unknown,
         })
     }
@@ -308,6 +323,24 @@ fn value(name: &str, job: &Job) -> Option<String> {
         "deadline" => job.deadline.to_string(),
         _ => return None,
     })
+}
+
+/// Stands for the key until there is one: a text that no URL has by chance.
+const KEY: &str = "vigil-key-ec1d4c20";
+
+/// What a 2xx means by its body: success, unless it says otherwise in the words of Vigil's own protocol.
+fn success(body: &str, said: String) -> Outcome {
+    let retryable = serde_json::from_str::<Value>(body).is_ok_and(|json| json["retryable"] == true);
+    match word(body).as_deref() {
+        Some("in_progress") => Outcome::InProgress,
+        Some("failed") => Outcome::Failed { reason: said, retryable },
+        _ => succeeded(said),
+    }
+}
+
+/// The `status` of a JSON object.
+fn word(body: &str) -> Option<String> {
+    serde_json::from_str::<Map<String, Value>>(body).ok()?.get("status")?.as_str().map(str::to_owned)
 }
 
 /// The beginning of an answer's body.

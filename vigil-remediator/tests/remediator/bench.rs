@@ -129,6 +129,10 @@ impl Executor for Scripted {
         vec![ActionType::RestartService, ActionType::ScaleUp]
     }
 
+    fn name(&self, object: &str) -> String {
+        object.to_owned()
+    }
+
     async fn prepare(&self, _job: &Job) -> Result<Prepared, RemediatorError> {
         let number = self.prepared.fetch_add(1, Ordering::SeqCst);
         Ok(match &*self.rejects.lock().unwrap() {

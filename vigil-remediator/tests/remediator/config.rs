@@ -51,6 +51,14 @@ async fn every_mistake_is_named() {
             "executors: { a: { webhook: { url: 'https://x.example/', secret_file: /nowhere } } }",
             "secret_file: /nowhere",
         ),
+        (
+            "executors: { a: { webhook: { url: 'http://1.1.1.1', probe_url: 'http://1.1.1.1/?k={key}' } } }",
+            "must have {key} once",
+        ),
+        (
+            "executors: { a: { webhook: { url: 'http://1.1.1.1', probe_url: 'http://1.1.1.1/{key}.json' } } }",
+            "must have {key}",
+        ),
         ("executors: { a: { kubernetes: { kubeconfig: /nowhere } } }", "executors.a cannot be set up"),
     ] {
         let error = error(text).await;

@@ -163,6 +163,8 @@ async fn a_container_that_ends_again_is_a_failure() {
         }
         last = executor.execute(&job, &before, until()).await.unwrap();
     }
+    let probe = executor.probe(&job, &before, Duration::from_secs(60)).await.unwrap();
+    assert!(matches!(&probe, Probe::Done(Outcome::Failed { .. })), "it was restarted, and is not again: {probe:?}");
     assert!(
         matches!(&last, Outcome::Failed { reason, retryable: false } if reason.contains("exit code 3")),
         "{last:?}"
@@ -187,6 +189,18 @@ async fn a_snapshot_is_an_image_that_is_tagged_with_the_key() {
 async fn a_compose_service_is_scaled_up_and_down_within_its_bounds() {
     let Some(engine) = Engine::shared() else { return };
     engine.member("scaled", 1);
+    // What `docker compose run` started is none of the service's; what stopped holds its name.
+    let labels =
+        ["com.docker.compose.project=scaled", "com.docker.compose.service=web", "com.docker.compose.oneoff=True"];
+    let labels: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
+    engine.container("scaled-run", SLEEPS, &labels);
+    engine.member("stopped", 1);
+    engine.member("stopped", 2);
+    engine.run(&["stop", "stopped-web-2"]);
+    let again = act("k-again", "stopped/web", "scale-up", json!({}));
+    let before = ready(&engine.executor(), &again).await;
+    assert!(matches!(engine.executor().execute(&again, &before, until()).await.unwrap(), Outcome::Succeeded { .. }));
+    assert_eq!(engine.names("stopped"), ["stopped-web-1", "stopped-web-3"]);
     let executor = engine.executor();
     let up = act("k-up", "scaled/web", "scale-up", json!({"step": 2, "max": 3}));
     let before = ready(&executor, &up).await;
@@ -195,7 +209,7 @@ async fn a_compose_service_is_scaled_up_and_down_within_its_bounds() {
     for _ in 0..2 {
         let outcome = executor.execute(&up, &before, until()).await.unwrap();
         assert_eq!(outcome, Outcome::Succeeded { details: Some("scaled from 1 to 3 containers".to_owned()) });
-        assert_eq!(engine.names("scaled"), ["scaled-web-1", "scaled-web-2", "scaled-web-3"]);
+        assert_eq!(engine.names("scaled"), ["scaled-run", "scaled-web-1", "scaled-web-2", "scaled-web-3"]);
     }
     assert!(is_done(&executor.probe(&up, &before, Duration::ZERO).await.unwrap()));
     let number = r#"{{index .Config.Labels "com.docker.compose.container-number"}}"#;
@@ -208,7 +222,7 @@ async fn a_compose_service_is_scaled_up_and_down_within_its_bounds() {
     for _ in 0..2 {
         let outcome = executor.execute(&down, &before, until()).await.unwrap();
         assert_eq!(outcome, Outcome::Succeeded { details: Some("scaled from 3 to 1 containers".to_owned()) });
-        assert_eq!(engine.names("scaled"), ["scaled-web-1"], "the oldest stays");
+        assert_eq!(engine.names("scaled"), ["scaled-run", "scaled-web-1"], "the oldest stays");
     }
     assert!(is_done(&executor.probe(&down, &before, Duration::ZERO).await.unwrap()));
     let fewer = rejected(&executor, &act("k3", "scaled/web", "scale-down", json!({}))).await;

@@ -137,7 +137,8 @@ async fn what_was_cut_off_is_asked_after_and_never_done_blindly_again() {
         (Ok(Probe::InProgress), Ok(Outcome::InProgress), 1),
         (Ok(Probe::NotDone), Ok(done()), 2),
         (Ok(Probe::Unknown), Err("indeterminate"), 1),
-        (Err(RemediatorError::Unavailable("away".into())), Err("unavailable"), 1),
+        // It was taken: "not taken, send it again later" would free its target.
+        (Err(RemediatorError::Unavailable("away".into())), Err("indeterminate"), 1),
     ] {
         let ledger = Ledger::in_memory();
         let executor = Scripted::new([Step::Hold]).probing([probe]);
@@ -161,6 +162,81 @@ async fn what_was_cut_off_is_asked_after_and_never_done_blindly_again() {
         assert_eq!(executor.executions(), executions);
         // What is completed is completed from what was seen first, not begun anew.
         assert!(executor.seen().iter().all(|seen| *seen == json!(0)));
+    }
+}
+
+/// An envelope over a ledger in which a key was taken, and the program died.
+async fn cut_off(ledger: &Ledger, executor: &Arc<Scripted>) {
+    let envelope = over(ledger, executor.clone());
+    let request = request("k", 1, "web-1", "restart");
+    tokio::select! {
+        answer = envelope.remediate(&request) => panic!("{answer:?}"),
+        () = executor.began.notified() => {}
+    }
+}
+
+#[tokio::test]
+async fn what_was_begun_is_never_said_to_be_untouched() {
+    let not_done = || Ok(Probe::NotDone);
+    let away = || Step::Answer(Err(RemediatorError::Unavailable("away".into())));
+    let ledger = Ledger::in_memory();
+    let executor = Scripted::new([Step::Hold, away()]).probing([not_done(), not_done(), not_done(), not_done()]);
+    cut_off(&ledger, &executor).await;
+    let envelope = over(&ledger, executor.clone());
+    let probe = envelope.probe(&key("k")).await.unwrap();
+    assert!(
+        matches!(&probe, Probe::Done(Outcome::Failed { reason, retryable: true }) if reason.starts_with("it was cut off")),
+        "{probe:?}"
+    );
+    let mut late = request("k", 2, "web-1", "restart");
+    late.deadline = SystemClock.now() - Duration::from_secs(1);
+    assert!(
+        matches!(envelope.remediate(&late).await, Err(RemediatorError::Indeterminate(_))),
+        "too late to complete it"
+    );
+    let away = envelope.remediate(&request("k", 3, "web-1", "restart")).await;
+    assert!(matches!(away, Err(RemediatorError::Indeterminate(_))), "{away:?}");
+    assert_eq!(envelope.remediate(&request("k", 4, "web-1", "restart")).await.unwrap(), done());
+    assert_eq!(executor.seen(), [json!(0), json!(0), json!(0)], "completed from what was seen first");
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_not_taken_fences_older_ones_too() {
+    let executor = Scripted::new([Step::Hold]);
+    let envelope = Arc::new(envelope(executor.clone()));
+    let working = {
+        let envelope = envelope.clone();
+        spawn(async move { envelope.remediate(&request("other", 1, "web-1", "restart")).await })
+    };
+    executor.began.notified().await;
+    let busy = envelope.remediate(&request("k", 2, "web-1", "restart")).await;
+    assert!(matches!(busy, Err(RemediatorError::Throttled { .. })));
+    assert_eq!(envelope.probe(&key("k")).await.unwrap(), Probe::NotDone);
+    executor.release.notify_one();
+    working.await.unwrap().unwrap();
+    assert!(matches!(envelope.remediate(&request("k", 1, "web-1", "restart")).await, Err(RemediatorError::Stale)));
+    assert_eq!(envelope.remediate(&request("k", 2, "web-1", "restart")).await.unwrap(), done());
+}
+
+#[tokio::test]
+async fn a_target_does_not_choose_more_than_its_route_meant() {
+    let executor = Scripted::new([]);
+    let rule = |pattern: &str, object: Option<&str>| Rule {
+        route: Route::any().with_targets(vigil_core::target::TargetPattern::new(pattern).unwrap()),
+        executor: "test".to_owned(),
+        object: object.map(str::to_owned),
+        dry_run: false,
+    };
+    for (rule, is_taken) in [
+        (rule("shop-*", None), false),
+        (rule("shop-*", Some("prod/deployment/{target}")), false),
+        (rule("shop-*", Some("prod/deployment/web")), true),
+        (rule("shop-*/node/*", None), true),
+    ] {
+        let routes = Routes::new().with_executor("test", executor.clone()).with_rule(rule).unwrap();
+        let envelope = Envelope::new(Ledger::in_memory(), routes, Limits::default(), Arc::new(SystemClock));
+        let answer = envelope.remediate(&request("k", 1, "shop-x/node/n1", "restart")).await.unwrap();
+        assert_eq!(answer == done(), is_taken, "{answer:?}");
     }
 }
 

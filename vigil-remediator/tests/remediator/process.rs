@@ -172,6 +172,38 @@ async fn a_drained_service_stays_down_until_it_is_restarted() {
 }
 
 #[tokio::test]
+async fn a_service_that_writes_over_its_environment_is_found_and_stopped_all_the_same() {
+    let title =
+        "services: { shop: { command: [/usr/bin/perl, -e, '$0 = \"x\" x 4000; sleep 600'], start_seconds: 0.3 } }";
+    let mut bench = Bench::start(title).await;
+    sleep(Duration::from_millis(300)).await; // it starts, and writes its title
+    let (job, pid) = (restart("k1"), bench.pid(&restart("k")).await);
+    assert!(pid.is_some());
+    bench.again().await;
+    assert_eq!(bench.pid(&job).await, pid, "no second one is started");
+    let before = bench.prepare(&job).await;
+    assert!(reason(bench.executor.execute(&job, &before, until()).await).starts_with("restarted as process"));
+    assert!(!Path::new(&format!("/proc/{}", pid.unwrap())).exists() || bench.pid(&job).await != pid);
+    let probe = bench.executor.probe(&job, &before, PATIENCE).await.unwrap();
+    assert!(
+        matches!(&probe, Probe::Done(Outcome::Succeeded { details: Some(d) }) if d.ends_with("carries the key")),
+        "{probe:?}"
+    );
+    assert!(reason(bench.run(&drain("k2")).await).starts_with("stopped after"));
+    assert_eq!(bench.pid(&job).await, None);
+}
+
+#[tokio::test]
+async fn what_could_be_cut_off_between_stop_and_start_is_not_begun() {
+    let bench = Bench::start(SHOP).await;
+    let (job, pid) = (restart("k1"), bench.pid(&restart("k")).await);
+    let before = bench.prepare(&job).await;
+    let answer = bench.executor.execute(&job, &before, Instant::now() + Duration::from_secs(5)).await.unwrap();
+    assert!(matches!(&answer, Outcome::Rejected { reason } if reason.starts_with("it may take 10.2s")), "{answer:?}");
+    assert_eq!(bench.pid(&job).await, pid);
+}
+
+#[tokio::test]
 async fn a_service_that_ends_at_once_is_a_failure_with_its_last_words() {
     let bench = Bench::start("services: { shop: { command: [/bin/sh, -c, 'echo no config >&2; exit 3'] } }").await;
     let said = reason(bench.run(&restart("k")).await);
@@ -255,8 +287,10 @@ async fn output_is_cut_and_holds_nothing_up() {
 #[tokio::test]
 async fn a_probe_asks_the_commands_own_probe_once_it_does_not_run_any_more() {
     for (probe, expected) in [("exit 0", "done"), ("exit 1", "not done"), ("exit 2", "unknown")] {
+        // A key of its own: commands of other tests may still run under theirs.
+        let asked = job(&request("probed-key", 1, "x", "custom"), "tool");
         let bench = command("exit 0", &format!(", probe: [/bin/sh, -c, '{probe}']")).await;
-        let probe = bench.executor.probe(&tool(json!({})), &Value::Null, Duration::ZERO).await.unwrap();
+        let probe = bench.executor.probe(&asked, &Value::Null, Duration::ZERO).await.unwrap();
         let word = match probe {
             Probe::Done(_) => "done",
             Probe::NotDone => "not done",

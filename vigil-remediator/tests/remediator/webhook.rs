@@ -157,6 +157,20 @@ async fn answers_mean_what_they_mean_in_vigils_protocol() {
 }
 
 #[tokio::test]
+async fn a_2xx_may_say_that_it_failed_or_is_not_done_yet() {
+    for (body, expected) in [
+        (r#"{"status":"in_progress"}"#, "InProgress"),
+        (r#"{"status":"failed"}"#, "retryable: false"),
+        (r#"{"status":"failed","retryable":true}"#, "retryable: true"),
+        (r#"{"status":"succeeded"}"#, "Succeeded"),
+    ] {
+        let hook = Hook::start(202, &[], body).await;
+        let answer = format!("{:?}", run(&hook.executor(""), &act(json!({}))).await.unwrap());
+        assert!(answer.contains(expected), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn a_hook_that_says_nothing_is_indeterminate_and_one_that_is_not_there_was_asked_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("url: 'http://{}/', allow_private: true, timeout_seconds: 0.3", listener.local_addr().unwrap());
@@ -171,8 +185,11 @@ async fn a_hook_that_says_nothing_is_indeterminate_and_one_that_is_not_there_was
 async fn a_probe_asks_where_it_is_told_to() {
     for (status, body, expected) in [
         (200, "done", "done"),
-        (202, "", "in progress"),
+        (200, r#"{"status":"done"}"#, "done"),
+        (200, r#"{"status":"in_progress"}"#, "in progress"),
+        (200, r#"{"status":"failed","retryable":true}"#, "failed"),
         (404, r#"{"status":"never_seen"}"#, "not done"),
+        (404, r#"{"message":"no Route matched"}"#, "unknown"),
         (404, "<html>", "unknown"),
         (500, "", "unknown"),
     ] {
@@ -180,6 +197,7 @@ async fn a_probe_asks_where_it_is_told_to() {
         let executor = hook.executor(&format!(", probe_url: 'http://{}/seen/{{key}}/x'", hook.address));
         let job = job(&request("a/../b?c", 1, "web-1", "restart"), "web-1");
         let probe = match executor.probe(&job, &Value::Null, Duration::ZERO).await.unwrap() {
+            Probe::Done(Outcome::Failed { retryable: true, .. }) => "failed",
             Probe::Done(_) => "done",
             Probe::InProgress => "in progress",
             Probe::NotDone => "not done",

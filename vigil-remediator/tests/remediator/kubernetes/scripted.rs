@@ -326,6 +326,17 @@ async fn a_snapshot_is_named_after_the_key_and_found_by_it() {
 }
 
 #[tokio::test]
+async fn a_rollout_whose_annotation_is_gone_is_not_repeated_unless_nothing_was_changed() {
+    let cluster = Cluster::start(&[]).await;
+    let job = act("k", "web", "restart", json!({}));
+    let probe = async |generation: u32| {
+        let before = json!({"generation": generation});
+        cluster.executor.probe(&job, &before, Duration::from_secs(60)).await.unwrap()
+    };
+    assert_eq!((probe(3).await, probe(2).await), (Probe::NotDone, Probe::Unknown));
+}
+
+#[tokio::test]
 async fn the_number_of_replicas_is_left_to_the_field_manager_that_declares_it() {
     let cluster = Cluster::start(&[]).await;
     let reason = rejected(&cluster.executor, &act("k", "declared", "scale-up", json!({}))).await;
