@@ -167,9 +167,10 @@ impl Executor for SystemdExecutor {
         Ok(match result.as_str() {
             "done" => ended(job.action, &name, &unit),
             // canceled, timeout, failed, dependency, skipped, invalid, assert, unsupported (org.freedesktop.systemd1(5)).
-            result => {
-                failed(format!("the job of {method} {name} ended as '{result}', it is {} ({})", unit.active, unit.sub))
-            }
+            result => failed(format!(
+                "the job of {method} {name} ended as '{result}', it is {} ({}): see journalctl -u {name}",
+                unit.active, unit.sub
+            )),
         })
     }
 
