@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::context::{Context, scopes};
-use crate::episode::{Episode, EpisodeChange, EpisodeIntent, EpisodeState, Resolution};
+use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, EpisodeState, Resolution};
 use crate::events::Event;
 use crate::metric::{Sample, Snapshot};
 use crate::policy::{Decision, Evaluation, Policy, Reason, Verdict, evaluate, plan, unbroken_since};
@@ -65,9 +65,13 @@ impl Controller {
         target: &Target,
     ) -> Result<(Judgement, Option<Reason>), StoreError> {
         let context = &self.context;
-        let standing = context.store.standing(&policy.tenant, &policy.name, target).await?;
+        let since = context.store.now().await? - context.settings.staleness;
+        // Side by side: whatever changes between the two is caught by a guard, or by the next look.
+        let (standing, metrics) = tokio::try_join!(
+            context.store.standing(&policy.tenant, &policy.name, target),
+            context.snapshot(&policy.tenant, Some(policy), target, since)
+        )?;
         let now = standing.now;
-        let metrics = context.snapshot(&policy.tenant, Some(policy), target, now - context.settings.staleness).await?;
         let evaluation = evaluate(policy, &metrics);
         let mut reason = None;
         let next_at = match evaluation.verdict {
@@ -91,15 +95,35 @@ impl Controller {
         evaluation: &Evaluation,
         mut standing: Standing,
     ) -> Result<Decision, StoreError> {
-        let episode = self.episode(policy, target, evaluation, &standing).await?;
-        standing.episode = Some(episode.clone());
+        let opens = match standing.episode.take() {
+            Some(open) => {
+                standing.episode = Some(self.episode(policy, target, evaluation, &standing, open).await?);
+                None
+            }
+            None => {
+                let opens = Self::opening(policy, target, evaluation, standing.now);
+                standing.episode = Some(Episode::open(EpisodeId(0), opens.clone(), standing.now));
+                Some(opens)
+            }
+        };
         let nonce = self.context.random.next_u64();
-        let decision = plan(policy, target, metrics, evaluation, &standing, &self.context.settings.limits(), nonce);
+        let mut decision = plan(policy, target, metrics, evaluation, &standing, &self.context.settings.limits(), nonce);
+        if let Some(opens) = opens {
+            match &mut decision {
+                // It begins with an action: both are written together.
+                Decision::Act(intent, _) => (intent.episode, intent.opens) = (None, Some(opens)),
+                Decision::Suggest | Decision::Blocked(_) => standing.episode = Some(self.open(opens).await?),
+            }
+        }
         match decision {
             Decision::Act(intent, guards) => match self.context.store.admit((*intent).clone(), &guards).await? {
                 Admission::Admitted(action) | Admission::Replayed(action) => {
                     self.decided(policy, target, evaluation, "act", None, Some(&action));
                     self.context.enqueue(&action).await;
+                    if let (Some(opens), Some(id)) = (&intent.opens, action.episode) {
+                        let opened = Episode::open(id, opens.clone(), action.started_at);
+                        self.opened(opened.admitted(action.id, action.started_at));
+                    }
                     self.context.announce(action);
                     Ok(Decision::Act(intent, guards))
                 }
@@ -113,7 +137,9 @@ impl Controller {
                 Ok(Decision::Suggest)
             }
             Decision::Blocked(reason) => {
-                self.refuse(&episode, &reason).await?;
+                if let Some(episode) = &standing.episode {
+                    self.refuse(episode, &reason).await?;
+                }
                 self.decided(policy, target, evaluation, "blocked", Some(&reason), None);
                 Ok(Decision::Blocked(reason))
             }
@@ -127,11 +153,9 @@ impl Controller {
         target: &Target,
         evaluation: &Evaluation,
         standing: &Standing,
+        episode: Episode,
     ) -> Result<Episode, StoreError> {
-        let newest = evaluation.evidence.iter().map(|sample| sample.at).max().unwrap_or(standing.now);
-        let Some(episode) = standing.episode.clone() else {
-            return self.open(policy, target, evaluation, newest).await;
-        };
+        let newest = newest(evaluation, standing.now);
         let rewritten = episode.condition != policy.condition_spec;
         let held = standing.now >= episode.pending_since + policy.hold;
         if !rewritten && episode.state == EpisodeState::Pending && held {
@@ -151,27 +175,29 @@ impl Controller {
         }
     }
 
-    async fn open(
-        &self,
-        policy: &Policy,
-        target: &Target,
-        evaluation: &Evaluation,
-        since: Timestamp,
-    ) -> Result<Episode, StoreError> {
-        let intent = EpisodeIntent {
+    /// What the episode of a new violation shall be.
+    fn opening(policy: &Policy, target: &Target, evaluation: &Evaluation, now: Timestamp) -> EpisodeIntent {
+        EpisodeIntent {
             tenant: policy.tenant.clone(),
             policy: policy.name.clone(),
             target: target.clone(),
             severity: policy.severity,
             condition: policy.condition_spec.clone(),
-            pending_since: since,
+            pending_since: newest(evaluation, now),
             firing: policy.hold.is_zero(),
             evidence: evaluation.evidence.clone(),
-        };
+        }
+    }
+
+    async fn open(&self, intent: EpisodeIntent) -> Result<Episode, StoreError> {
         let episode = self.context.store.open_episode(intent).await?;
-        self.context.telemetry.violated(policy.name.as_str());
-        self.context.events.send(Event::Episode(Arc::new(episode.clone())));
+        self.opened(episode.clone());
         Ok(episode)
+    }
+
+    fn opened(&self, episode: Episode) {
+        self.context.telemetry.violated(episode.policy.as_str());
+        self.context.events.send(Event::Episode(Arc::new(episode)));
     }
 
     /// Since when the stored samples show the condition met without a break.
@@ -311,4 +337,9 @@ impl Controller {
             action: action.map(|action| action.id),
         });
     }
+}
+
+/// When the newest sample of the evidence is from.
+fn newest(evaluation: &Evaluation, now: Timestamp) -> Timestamp {
+    evaluation.evidence.iter().map(|sample| sample.at).max().unwrap_or(now)
 }

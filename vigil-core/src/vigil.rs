@@ -184,6 +184,7 @@ impl Vigil {
             params: request.params,
             policy: None,
             episode: None,
+            opens: None,
             condition: None,
             evidence_at: None,
             nonce: self.context.random.next_u64(),

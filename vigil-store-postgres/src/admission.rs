@@ -27,16 +27,26 @@ pub(crate) async fn admit(
     guards: &[Guard],
 ) -> Result<Admission, Error> {
     let (guards, given) = (guards.to_vec(), connections.given_now());
+    let opened_at = connections.now().await?;
     let lock = digest::number(&["admission", intent.tenant.as_str(), intent.target.as_str()]);
-    connections.exclusively(lock, move |c| Box::pin(async move { admit_alone(c, intent, &guards, given).await })).await
+    connections
+        .exclusively(lock, move |c| Box::pin(async move { admit_alone(c, intent, &guards, given, opened_at).await }))
+        .await
 }
 
 async fn admit_alone(
     connection: &mut PgConnection,
-    intent: ActionIntent,
+    mut intent: ActionIntent,
     guards: &[Guard],
     given: Option<At>,
+    opened_at: Timestamp,
 ) -> Result<Admission, Error> {
+    if let Some(opens) = intent.opens.take() {
+        let Some(opened) = episodes::open_new(connection, opens, opened_at).await? else {
+            return Ok(Admission::Blocked(Reason::EpisodeChanged));
+        };
+        intent.episode = Some((opened.id, opened.version));
+    }
     let mut facts = Facts::read(connection, &intent, guards, given).await?;
     let (id, now) = (facts.id, facts.now);
     // The key first: it is known what the answer will be, unless the guards refuse.

@@ -55,29 +55,39 @@ pub(crate) async fn open(
     now: Timestamp,
 ) -> Result<Episode, Error> {
     loop {
-        let mut episode = Episode::open(EpisodeId(0), intent.clone(), now);
-        let entry = AuditEntry::opened(&episode, &Actor::new("controller"), now);
-        let opened = audit::bind(sqlx::query(OPEN), &entry)?
-            .bind(episode.state.as_str())
-            .bind(episode.severity.as_str())
-            .bind(to_json(&episode.condition)?)
-            .bind(episode.version)
-            .bind(At(episode.pending_since))
-            .bind(at(episode.firing_since))
-            .bind(At(episode.known_at))
-            .bind(to_json(&episode.evidence)?)
-            .bind(i64::from(episode.actions))
-            .fetch_optional(&mut *connection)
-            .await?;
-        if let Some(row) = opened {
-            episode.id = EpisodeId(row.try_get(0)?);
-            return Ok(episode);
+        if let Some(opened) = open_new(connection, intent.clone(), now).await? {
+            return Ok(opened);
         }
         // It may end just now: then there is none, and the next try opens one.
         if let Some(open) = open_one(connection, &intent.tenant, &intent.policy, &intent.target).await? {
             return Ok(open);
         }
     }
+}
+
+/// A new one, unless one is open.
+pub(crate) async fn open_new(
+    connection: &mut PgConnection,
+    intent: EpisodeIntent,
+    now: Timestamp,
+) -> Result<Option<Episode>, Error> {
+    let mut episode = Episode::open(EpisodeId(0), intent, now);
+    let entry = AuditEntry::opened(&episode, &Actor::new("controller"), now);
+    let opened = audit::bind(sqlx::query(OPEN), &entry)?
+        .bind(episode.state.as_str())
+        .bind(episode.severity.as_str())
+        .bind(to_json(&episode.condition)?)
+        .bind(episode.version)
+        .bind(At(episode.pending_since))
+        .bind(at(episode.firing_since))
+        .bind(At(episode.known_at))
+        .bind(to_json(&episode.evidence)?)
+        .bind(i64::from(episode.actions))
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = opened else { return Ok(None) };
+    episode.id = EpisodeId(row.try_get(0)?);
+    Ok(Some(episode))
 }
 
 const OPEN: &str = "WITH opened AS (INSERT INTO episodes \

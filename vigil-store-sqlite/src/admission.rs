@@ -13,7 +13,7 @@ use crate::{actions, audit, episodes, metrics, policies};
 
 pub(crate) async fn admit(
     connection: &mut SqliteConnection,
-    intent: ActionIntent,
+    mut intent: ActionIntent,
     guards: &[Guard],
     now: Timestamp,
 ) -> Result<Admission, Error> {
@@ -21,6 +21,12 @@ pub(crate) async fn admit(
         && let Some(action) = metrics::replay(connection, "actions", &intent.tenant, idempotency, now).await??
     {
         return Ok(Admission::Replayed(action));
+    }
+    if let Some(opens) = intent.opens.take() {
+        let Some(opened) = episodes::open_new(connection, opens, now).await? else {
+            return Ok(Admission::Blocked(Reason::EpisodeChanged));
+        };
+        intent.episode = Some((opened.id, opened.version));
     }
     let episode = seen_episode(connection, &intent).await?;
     let mut refused = None;

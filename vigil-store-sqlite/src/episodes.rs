@@ -48,9 +48,25 @@ pub(crate) async fn open(
     intent: EpisodeIntent,
     now: Timestamp,
 ) -> Result<Episode, Error> {
-    if let Some(open) = open_one(connection, &intent.tenant, &intent.policy, &intent.target).await? {
-        return Ok(open);
+    match open_one(connection, &intent.tenant, &intent.policy, &intent.target).await? {
+        Some(open) => Ok(open),
+        None => insert(connection, intent, now).await,
     }
+}
+
+/// A new one, unless one is open.
+pub(crate) async fn open_new(
+    connection: &mut SqliteConnection,
+    intent: EpisodeIntent,
+    now: Timestamp,
+) -> Result<Option<Episode>, Error> {
+    match open_one(connection, &intent.tenant, &intent.policy, &intent.target).await? {
+        Some(_) => Ok(None),
+        None => insert(connection, intent, now).await.map(Some),
+    }
+}
+
+async fn insert(connection: &mut SqliteConnection, intent: EpisodeIntent, now: Timestamp) -> Result<Episode, Error> {
     let mut episode = Episode::open(EpisodeId(0), intent, now);
     let written = sqlx::query(
         "INSERT INTO episodes (tenant, policy, target, state, severity, condition, version, pending_since, firing_since, known_at, \

@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 use vigil_core::Vigil;
 use vigil_core::clock::Timestamp;
+use vigil_core::policy::PolicySpec;
 use vigil_core::store::MetricBatch;
-use vigil_core::testing::{Effect, Fault, FaultyQueue, FaultyStore, Reply, eventually};
+use vigil_core::testing::{Effect, Fault, FaultyQueue, FaultyStore, Reply, eventually, policy_name};
 
 use crate::invariants;
 use crate::world::{Backend, World, cpu, hot};
@@ -45,7 +46,11 @@ async fn live_until_death(world: &World, step: Step, effect: Effect) -> Vec<Time
         Step::Queue(method, nth) => queue.faults().plan(method, nth, Fault::Crash, effect),
         Step::Remediate => _ = world.remediator.reply_after(Duration::from_secs(60), Reply::success()),
     }
-    let vigil = world.process_over(store.clone(), queue.clone()).policies([hot()]).build().unwrap();
+    // An episode that begins with an action is opened with it; one of a policy that only watches is opened alone.
+    let watched = PolicySpec { auto_remediate: false, name: policy_name("watched"), ..hot() };
+    let opens = matches!(step, Step::Store("open_episode", _)).then_some(watched);
+    let policies = opens.into_iter().chain([hot()]);
+    let vigil = world.process_over(store.clone(), queue.clone()).policies(policies).build().unwrap();
     let mut acknowledged = Vec::new();
     let death = async {
         match step {

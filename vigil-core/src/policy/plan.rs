@@ -44,6 +44,7 @@ pub fn plan(
         params: policy.params.clone(),
         policy: Some((policy.name.clone(), policy.revision)),
         episode: standing.episode.as_ref().map(|episode| (episode.id, episode.version)),
+        opens: None,
         condition: Some(policy.condition_spec.clone()),
         evidence_at: evaluation.evidence.iter().map(|sample| sample.at).max(),
         nonce,

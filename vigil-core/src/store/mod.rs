@@ -79,7 +79,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// of callers ends as if they had come one after the other.
     ///
     /// An episode that has ended, or has another version than the planner saw, is left alone; the answer then is a guard's
-    /// reason, or [`Reason::EpisodeChanged`].
+    /// reason, or [`Reason::EpisodeChanged`]. So it is if one that was to be [opened](ActionIntent::opens) is open already: then
+    /// nothing is written. One that was opened stays, with the refusal, if a guard does not hold.
     async fn admit(&self, intent: ActionIntent, guards: &[Guard]) -> Result<Admission, StoreError>;
 
     /// Applies one change to an action whose version is still `version`; with `resolve`, also ends the action's
@@ -291,6 +292,8 @@ pub struct ActionIntent {
     pub policy: Option<(PolicyName, i64)>,
     /// The episode it is to end, with the version the planner saw.
     pub episode: Option<(EpisodeId, i64)>,
+    /// The episode it is to end, if the planner saw none: it is opened in the same transaction.
+    pub opens: Option<EpisodeIntent>,
     /// What verifies it.
     pub condition: Option<ConditionSpec>,
     /// The newest sample of the evidence.

@@ -230,6 +230,7 @@ pub fn intent(on: &str) -> ActionIntent {
         params: Map::new(),
         policy: None,
         episode: None,
+        opens: None,
         condition: None,
         evidence_at: None,
         nonce: 7,

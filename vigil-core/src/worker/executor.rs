@@ -70,7 +70,10 @@ impl<'a> Executor<'a> {
     }
 
     async fn try_deliver(&self, claim: &Claim) -> Result<Disposition, StoreError> {
-        let Some(action) = self.context.store.action(&claim.task.key()).await? else {
+        // Side by side: both are read after the claim, and neither looks at the other.
+        let key = claim.task.key();
+        let (action, ()) = tokio::try_join!(self.context.store.action(&key), self.context.catalog.refresh())?;
+        let Some(action) = action else {
             return Ok(Disposition::Dead(format!("action {} does not exist", claim.task.action_id)));
         };
         if !action.managed {
@@ -194,6 +197,7 @@ impl<'a> Executor<'a> {
 
     /// The remediator never took the attempt: send the next one, if the action is still wanted.
     async fn send_again(&self, action: Action, claim: &Claim, error: String) -> Result<Disposition, StoreError> {
+        self.context.catalog.refresh().await?;
         if let Some(reason) = self.no_longer_wanted(&action).await? {
             let cancelled = self.transition(&action, Change::Cancel { reason }).await?;
             self.transition(&cancelled, Change::Release { report: "the remediator never took it".to_owned() }).await?;
@@ -212,10 +216,9 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Why a policy's action is no longer wanted, if it is not: its policy or its violation is gone.
+    /// Why a policy's action is no longer wanted, by the policies as they were just read: its policy or its violation is gone.
     async fn no_longer_wanted(&self, action: &Action) -> Result<Option<String>, StoreError> {
         let (Some(name), Some(revision)) = (&action.policy, action.policy_revision) else { return Ok(None) };
-        self.context.catalog.refresh().await?;
         let set = self.context.catalog.set();
         let Some(policy) = set.policy(&action.tenant, name).filter(|policy| policy.enabled) else {
             return Ok(Some(format!("the policy '{name}' is gone or disabled")));

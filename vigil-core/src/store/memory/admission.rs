@@ -11,12 +11,19 @@ use crate::store::{ActionIntent, Admission, AuditEntry, Guard, StoreError};
 impl State {
     pub(super) fn admit(
         &mut self,
-        intent: ActionIntent,
+        mut intent: ActionIntent,
         guards: &[Guard],
         now: Timestamp,
     ) -> Result<Admission, StoreError> {
         if let Earlier::Same(action) = self.admitted.earlier(&intent.tenant, intent.idempotency.as_ref(), now)? {
             return Ok(Admission::Replayed(action));
+        }
+        if let Some(opens) = intent.opens.take() {
+            if self.episodes.open_one(&opens.tenant, &opens.policy, &opens.target).is_some() {
+                return Ok(Admission::Blocked(Reason::EpisodeChanged));
+            }
+            let opened = self.open_episode(opens, now);
+            intent.episode = Some((opened.id, opened.version));
         }
         let episode = self.episode_of(&intent);
         // An episode that is no longer what the planner saw cannot be moved on, whatever the guards say.

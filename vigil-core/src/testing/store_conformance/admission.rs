@@ -8,11 +8,12 @@ use serde_json::json;
 use super::StoreBench;
 use super::bench::{ALL, SECOND, by_policy, condition, fail, for_episode, free, revision, start};
 use crate::action::{ActionStatus, ActionType, Severity};
+use crate::episode::EpisodeIntent;
 use crate::episode::EpisodeState;
 use crate::policy::Reason;
 use crate::store::{ActionFilter, ActionIntent, Actor, Admission, Guard, IDEMPOTENCY_KEPT, Idempotency, StoreError};
 use crate::tenant::TenantId;
-use crate::testing::{intent, policy, tenant};
+use crate::testing::{episode_intent, intent, policy, tenant};
 
 fn keyed(key: &str, fingerprint: &str) -> ActionIntent {
     let idempotency = Idempotency { key: key.to_owned(), fingerprint: fingerprint.to_owned() };
@@ -75,6 +76,34 @@ pub async fn an_admission_moves_its_episode_on_and_audits_in_one_step(t: &mut St
     assert_eq!((entry.action, entry.episode), (Some(action.id), Some(episode.id)));
     assert_eq!((entry.at, &entry.actor), (t.now(), &Actor::new("test")));
     assert_eq!((entry.policy.as_ref(), entry.target.as_ref()), (action.policy.as_ref(), Some(&action.target)));
+}
+
+pub async fn an_episode_is_opened_with_the_action_that_it_begins_with_in_one_step(t: &mut StoreBench) {
+    let opens = EpisodeIntent { firing: true, ..episode_intent("p", "web-1") };
+    let wanted = ActionIntent { opens: Some(opens.clone()), ..by_policy("p", "web-1") };
+    let Admission::Admitted(action) = t.admit_under(wanted.clone(), &[free("web-1"), Guard::Attempts { max: 1 }]).await
+    else {
+        panic!("no guard stands against it")
+    };
+    let episode = t.store().open_episode(opens.clone()).await.unwrap();
+    assert_eq!(action.episode, Some(episode.id));
+    assert_eq!((episode.actions, episode.last_action, episode.state), (1, Some(action.id), EpisodeState::Firing));
+    assert_eq!(t.audited().await, ["episode.opened", "action.admitted"]);
+    // One that is open already is somebody else's: it is looked at again.
+    assert_eq!(t.refusal(wanted, &[]).await, Reason::EpisodeChanged);
+    assert_eq!(t.read_episode(&episode).await, episode);
+    assert_eq!((count(t).await, t.audited().await.len()), (1, 2));
+}
+
+pub async fn an_episode_that_was_to_begin_with_a_refused_action_stays_with_the_refusal(t: &mut StoreBench) {
+    let busy = t.admit(intent("web-1")).await;
+    let opens = EpisodeIntent { firing: true, ..episode_intent("p", "web-1") };
+    let wanted = ActionIntent { opens: Some(opens.clone()), ..by_policy("p", "web-1") };
+    let reason = Reason::Busy { action: busy.id };
+    assert_eq!(t.refusal(wanted, &[free("web-1")]).await, reason);
+    let episode = t.store().open_episode(opens).await.unwrap();
+    assert_eq!((episode.actions, episode.refusal.map(|refusal| refusal.reason)), (0, Some(reason)));
+    assert_eq!(count(t).await, 1);
 }
 
 pub async fn an_admission_ends_what_was_refused_before(t: &mut StoreBench) {

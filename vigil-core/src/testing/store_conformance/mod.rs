@@ -172,6 +172,8 @@ macro_rules! store_conformance {
                 every_first_status_is_kept_and_only_pending_is_managed,
                 every_action_gets_an_id_of_its_own,
                 an_admission_moves_its_episode_on_and_audits_in_one_step,
+                an_episode_is_opened_with_the_action_that_it_begins_with_in_one_step,
+                an_episode_that_was_to_begin_with_a_refused_action_stays_with_the_refusal,
                 an_admission_ends_what_was_refused_before,
                 a_refusal_writes_nothing_but_itself_on_the_episode,
                 a_repeated_refusal_is_counted_but_audited_only_when_its_reason_changes,
@@ -288,6 +290,7 @@ macro_rules! store_conformance {
             }
             races {
                 of_many_admitters_for_one_target_one_is_admitted,
+                of_many_that_open_an_episode_with_an_action_one_does,
                 of_many_admitters_for_one_policy_and_target_one_is_admitted_by_each_guard_alone,
                 of_many_admitters_for_one_episode_one_moves_it_on,
                 of_many_starters_on_one_target_one_occupies_it,

@@ -40,6 +40,23 @@ pub async fn of_many_admitters_for_one_target_one_is_admitted(t: &mut StoreBench
     assert_eq!(all_actions(t).await.len(), 5);
 }
 
+pub async fn of_many_that_open_an_episode_with_an_action_one_does(t: &mut StoreBench) {
+    for round in 0..5 {
+        let on = format!("web-{round}");
+        let answers = t
+            .race(CALLERS, |store, _| {
+                let intent = ActionIntent { opens: Some(episode_intent("p", &on)), ..by_policy("p", &on) };
+                let guards = [free(&on)];
+                async move { store.admit(intent, &guards).await.unwrap() }
+            })
+            .await;
+        let admitted = answers.iter().filter(|answer| matches!(answer, Admission::Admitted(_))).count();
+        let changed = answers.iter().filter(|answer| **answer == Admission::Blocked(Reason::EpisodeChanged)).count();
+        assert_eq!((admitted, changed), (1, CALLERS - 1));
+    }
+    assert_eq!(all_actions(t).await.len(), 5);
+}
+
 pub async fn of_many_admitters_for_one_policy_and_target_one_is_admitted_by_each_guard_alone(t: &mut StoreBench) {
     let guards = |on: &str| {
         let period = SECOND * 60;
