@@ -207,6 +207,7 @@ fn http(flags: &Flags, file: &File) -> Result<HttpConfig, String> {
         request_timeout: file.request_timeout().unwrap_or(defaults.request_timeout),
         header_timeout: file.header_timeout().unwrap_or(defaults.header_timeout),
         max_connections: file.http.max_connections.unwrap_or(defaults.max_connections),
+        max_streams: file.http.max_streams.unwrap_or(defaults.max_streams),
         ..defaults
     })
 }

@@ -74,6 +74,7 @@ pub(crate) struct Http {
     request_timeout_seconds: Option<Seconds>,
     header_timeout_seconds: Option<Seconds>,
     pub(crate) max_connections: Option<usize>,
+    pub(crate) max_streams: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -18,6 +18,7 @@ mod reconciler;
 pub mod remediator;
 pub mod retry;
 mod runner;
+mod scribe;
 pub mod settings;
 pub mod store;
 mod supervisor;

@@ -71,11 +71,11 @@ impl Reconciler {
         }
         self.report("due actions could not be handed to the queue", self.deliver().await);
         self.report("occupied targets could not be freed", self.free().await);
-        self.report("the audit could not be sequenced", self.sequence().await);
         match self.context.queue.stats().await {
             Ok(stats) => {
                 self.context.telemetry.queue_length(stats.ready);
                 self.history.push(stats.ready);
+                self.context.events.send(Event::Queue(stats));
             }
             Err(error) => tracing::error!(error = chain(&error), "the queue's statistics cannot be read"),
         }
@@ -127,19 +127,6 @@ impl Reconciler {
             }
         }
         Ok(())
-    }
-
-    async fn sequence(&self) -> Result<(), StoreError> {
-        loop {
-            let entries = self.context.store.sequence_audit(BATCH).await?;
-            let full = entries.len() == BATCH;
-            for entry in entries {
-                self.context.events.send(Event::Audit(Arc::new(entry)));
-            }
-            if !full {
-                return Ok(());
-            }
-        }
     }
 
     async fn prune(&self, token: &CancellationToken) -> Result<(), StoreError> {

@@ -21,6 +21,7 @@ use crate::random::{OsRandom, Random};
 use crate::reconciler::{DepthHistory, reconcile};
 use crate::remediator::{DryRun, Remediator};
 use crate::runner::{self, RunnerState, RunnerStatus};
+use crate::scribe;
 use crate::settings::Settings;
 use crate::store::{
     ActionIntent, Actor, Admission, Idempotency, MemoryStore, MetricBatch, Recorded, Store, StoreError,
@@ -144,6 +145,8 @@ impl Vigil {
         supervisor.spawn("verifier", move |token| verify(verifier.clone(), token));
         let (reconciler, history) = (context.clone(), self.history.clone());
         supervisor.spawn("reconciler", move |token| reconcile(reconciler.clone(), history.clone(), token));
+        let scribe = context.clone();
+        supervisor.spawn("scribe", move |token| scribe::write(scribe.clone(), token));
         if context.settings.runner.enabled {
             let (sweeper, state) = (context.clone(), self.runner.clone());
             supervisor.spawn("runner", move |token| runner::run(sweeper.clone(), state.clone(), token));
@@ -160,7 +163,9 @@ impl Vigil {
         let metrics = batch.metrics.clone();
         let recorded = self.context.store.record_metrics(batch).await?;
         if !recorded.replayed {
+            let now = self.context.clock.now();
             for metric in metrics {
+                self.context.events.sample(&metric, now);
                 self.context.telemetry.ingested(metric.name.as_str(), 1);
                 self.lanes.offer(metric);
             }

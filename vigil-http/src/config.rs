@@ -27,6 +27,8 @@ pub struct HttpConfig {
     pub header_timeout: Duration,
     /// How many connections are served at a time; further ones wait to be accepted.
     pub max_connections: usize,
+    /// How many live views, each on a connection of its own, may be open; further ones are 503.
+    pub max_streams: usize,
     /// How long requests in flight may take after shutdown was asked for.
     pub drain: Duration,
 }
@@ -42,7 +44,8 @@ impl Default for HttpConfig {
             request_timeout: Duration::from_secs(60),
             ping_timeout: Duration::from_secs(1),
             header_timeout: Duration::from_secs(10),
-            max_connections: 1024,
+            max_connections: 2048,
+            max_streams: 1024,
             drain: Duration::from_secs(30),
         }
     }

@@ -7,6 +7,7 @@ mod dto;
 mod extract;
 mod fields;
 mod layers;
+mod live;
 mod problem;
 mod remediator;
 mod request_id;

@@ -50,6 +50,8 @@ pub(crate) enum Kind {
     SlowBody,
     TooLarge,
     UnsupportedMediaType,
+    /// The path speaks another protocol.
+    UpgradeRequired,
     /// Fields are wrong.
     Invalid,
     TooMany,
@@ -74,6 +76,7 @@ impl Kind {
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -95,6 +98,7 @@ impl Kind {
             Self::SlowBody => "slow-body",
             Self::TooLarge => "too-large",
             Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::UpgradeRequired => "upgrade-required",
             Self::Invalid => "invalid",
             Self::TooMany => "too-many",
             Self::Internal => "internal",
@@ -116,6 +120,7 @@ impl Kind {
             Self::SlowBody => "Body too slow",
             Self::TooLarge => "Too large",
             Self::UnsupportedMediaType => "Unsupported media type",
+            Self::UpgradeRequired => "Upgrade required",
             Self::Invalid => "Invalid request",
             Self::TooMany => "Too many requests",
             Self::Internal => "Internal error",

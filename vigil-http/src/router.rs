@@ -5,18 +5,28 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use axum::routing::{MethodRouter, get, post, put};
 use axum::{Extension, Router};
+use tokio::sync::Semaphore;
 use vigil_core::Vigil;
 
 use crate::api::{actions, evaluate, health, ingest, policies, queue};
 use crate::body::BodyLimit;
 use crate::config::HttpConfig;
-use crate::layers;
+use crate::{layers, live};
 
 /// What every handler is given.
 #[derive(Debug, Clone)]
 pub(crate) struct App {
     pub(crate) vigil: Arc<Vigil>,
     pub(crate) config: Arc<HttpConfig>,
+    /// One permit for each live view that may be open.
+    pub(crate) streams: Arc<Semaphore>,
+}
+
+impl App {
+    fn new(vigil: Arc<Vigil>, config: HttpConfig) -> Self {
+        let streams = Arc::new(Semaphore::new(config.max_streams));
+        Self { vigil, config: Arc::new(config), streams }
+    }
 }
 
 /// The whole API over one [`Vigil`], ready to be served by [`serve`](crate::serve), or to be nested or merged into a
@@ -24,7 +34,7 @@ pub(crate) struct App {
 ///
 /// It answers whether or not [`Vigil::run`] runs; without that, what it takes in is kept but not acted on.
 pub fn router(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
-    let app = App { vigil, config: Arc::new(config) };
+    let app = App::new(vigil, config);
     let batches = Extension(BodyLimit(app.config.batch_limit));
     let mut routes = Routes::probes(&app);
     routes.add("/api/v1/ingest", post(ingest::one));
@@ -46,12 +56,14 @@ pub fn router(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
     routes.add("/api/v1/policies/{name}/enable", put(policies::enable));
     routes.add("/api/v1/policies/{name}/disable", put(policies::disable));
     routes.add("/api/v1/ui/queue/stats", get(queue::stats));
+    routes.add("/api/v1/events", get(live::stream));
+    routes.add("/api/v1/ws", get(live::socket));
     routes.finish(app)
 }
 
 /// Health, readiness and metrics alone, for a process that serves no API.
 pub fn probes(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
-    let app = App { vigil, config: Arc::new(config) };
+    let app = App::new(vigil, config);
     Routes::probes(&app).finish(app)
 }
 

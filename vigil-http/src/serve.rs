@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::config::HttpConfig;
+use crate::live::Closing;
 
 /// Serves a router until `shutdown` completes. Then it accepts nothing more, closes idle connections, finishes the requests
 /// in flight, and after [`HttpConfig::drain`] cuts off those that are left.
@@ -32,6 +33,8 @@ pub async fn serve(
     let permits = Arc::new(Semaphore::new(config.max_connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
+    let closing = Closing::default();
+    let router = router.layer(Extension(closing.clone()));
     // HTTP/1 only: the reading of the version that tells HTTP/2 apart has no timeout.
     let mut http = Builder::new(TokioExecutor::new()).http1_only();
     http.http1().timer(TokioTimer::new()).header_read_timeout(config.header_timeout);
@@ -50,7 +53,8 @@ pub async fn serve(
                 continue;
             }
         };
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        let connection =
+            http.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
         let connection = graceful.watch(connection.into_owned());
         connections.spawn(async move {
             if let Err(error) = connection.await {
@@ -61,6 +65,7 @@ pub async fn serve(
     }
 
     drop(listener);
+    closing.0.cancel();
     tracing::info!(connections = graceful.count(), "finishing what is in flight");
     if tokio::time::timeout(config.drain, graceful.shutdown()).await.is_err() {
         tracing::warn!(connections = connections.len(), "cut off what was still in flight");

@@ -80,6 +80,18 @@ pub(crate) async fn list(
     rows.iter().map(row::audit_entry).collect()
 }
 
+pub(crate) const NEWS: &str = "SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
+
+pub(crate) async fn news(connection: &mut PgConnection, after: i64, limit: usize) -> Result<Vec<AuditEntry>, Error> {
+    let rows = sqlx::query(NEWS).bind(after).bind(row::limit(limit)).fetch_all(connection).await?;
+    rows.iter().map(row::audit_entry).collect()
+}
+
+pub(crate) async fn head(connection: &mut PgConnection) -> Result<i64, Error> {
+    let head = sqlx::query("SELECT value FROM counters WHERE name = 'audit_seq'").fetch_one(connection).await?;
+    Ok(head.try_get(0)?)
+}
+
 /// One statement per combination of filters, so that each uses its index.
 pub(crate) fn list_statement(filter: &AuditFilter) -> &'static str {
     match (filter.action.is_some(), filter.episode.is_some()) {

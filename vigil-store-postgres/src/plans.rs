@@ -62,6 +62,7 @@ fn hot() -> Vec<Hot> {
         hot("the open episode", episodes::OPEN_ONE, "'default', 'p-7', 'web-7'"),
         hot("open episodes of a target", episodes::OPEN_OF, "'default', 'web-7'"),
         hot("audit without sequence", audit::SEQUENCE, "2000000000, 500"),
+        hot("audit of all tenants", audit::NEWS, "7, 500"),
         hot("audit of a tenant", audit::list_statement(&of(None, None)), "'default', 7, 50"),
         hot("audit of an action", audit::list_statement(&of(Some(ActionId(1)), None)), "'default', 7, 50, 7"),
         hot("audit of an episode", audit::list_statement(&of(None, Some(EpisodeId(1)))), "'default', 7, 50, 7"),

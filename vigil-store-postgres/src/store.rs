@@ -266,6 +266,14 @@ impl Store for PostgresStore {
         Ok(self.connections.single(move |c| Box::pin(async move { audit::list(c, &tenant, &filter).await })).await?)
     }
 
+    async fn audit_news(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        Ok(self.connections.single(move |c| Box::pin(async move { audit::news(c, after, limit).await })).await?)
+    }
+
+    async fn audit_head(&self) -> Result<i64, StoreError> {
+        Ok(self.connections.single(move |c| Box::pin(async move { audit::head(c).await })).await?)
+    }
+
     async fn prune(&self, metrics: Timestamp, history: Timestamp) -> Result<u64, StoreError> {
         Ok(retention::prune(&self.connections, metrics, history).await?)
     }

@@ -71,6 +71,23 @@ pub(crate) async fn list(
     rows.iter().map(row::audit_entry).collect()
 }
 
+pub(crate) const NEWS: &str = "SELECT * FROM audit WHERE seq > ? ORDER BY seq LIMIT ?";
+
+pub(crate) async fn news(
+    connection: &mut SqliteConnection,
+    after: i64,
+    limit: usize,
+) -> Result<Vec<AuditEntry>, Error> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = sqlx::query(NEWS).bind(after).bind(limit).fetch_all(connection).await?;
+    rows.iter().map(row::audit_entry).collect()
+}
+
+pub(crate) async fn head(connection: &mut SqliteConnection) -> Result<i64, Error> {
+    let head = sqlx::query("SELECT value FROM counters WHERE name = 'audit_seq'").fetch_one(connection).await?;
+    Ok(head.try_get(0)?)
+}
+
 /// One statement per combination of filters, so that each uses its index.
 pub(crate) fn list_statement(filter: &AuditFilter) -> &'static str {
     match (filter.action.is_some(), filter.episode.is_some()) {

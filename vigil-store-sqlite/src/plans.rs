@@ -42,6 +42,7 @@ async fn every_hot_statement_uses_an_index() {
         episodes::OPEN_ONE,
         episodes::OPEN_OF,
         audit::UNSEQUENCED,
+        audit::NEWS,
         audit::list_statement(&of(None, None)),
         audit::list_statement(&of(Some(ActionId(1)), None)),
         audit::list_statement(&of(None, Some(EpisodeId(1)))),

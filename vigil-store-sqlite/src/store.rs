@@ -297,6 +297,14 @@ impl Store for SqliteStore {
         self.read(move |c| Box::pin(async move { audit::list(c, &tenant, &filter).await })).await
     }
 
+    async fn audit_news(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.read(move |c| Box::pin(async move { audit::news(c, after, limit).await })).await
+    }
+
+    async fn audit_head(&self) -> Result<i64, StoreError> {
+        self.read(move |c| Box::pin(async move { audit::head(c).await })).await
+    }
+
     async fn prune(&self, metrics: Timestamp, history: Timestamp) -> Result<u64, StoreError> {
         let now = self.clock.now();
         self.writer.run(move |c| Box::pin(async move { retention::prune(c, metrics, history, now).await })).await

@@ -209,6 +209,14 @@ impl Store for MemoryStore {
         Ok(self.lock().0.audit.list(tenant, filter))
     }
 
+    async fn audit_news(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        Ok(self.lock().0.audit.news(after, limit))
+    }
+
+    async fn audit_head(&self) -> Result<i64, StoreError> {
+        Ok(self.lock().0.audit.head())
+    }
+
     async fn prune(&self, metrics: Timestamp, history: Timestamp) -> Result<u64, StoreError> {
         Ok(self.lock().0.prune(metrics, history))
     }

@@ -169,6 +169,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// A tenant's sequenced audit entries in order of their sequence.
     async fn audit(&self, tenant: &TenantId, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError>;
 
+    /// Up to `limit` sequenced entries of all tenants with a greater sequence than `after`, in its order: for the loop that tells
+    /// of them. None is ever seen before one with a smaller sequence.
+    async fn audit_news(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+
+    /// The last sequence that was given, 0 if none was.
+    async fn audit_head(&self) -> Result<i64, StoreError>;
+
     /// Removes samples received before `metrics` (or keeps them up to a day longer, to drop them in one piece), and final actions, ended episodes and audit entries from before
     /// `history`. Actions that occupy their target or await their verification stay, and so do entries without a sequence.
     /// Bounded per call; answers how many rows went, 0 when nothing is left to remove.

@@ -173,6 +173,14 @@ impl Store for FaultyStore {
         self.call("audit", self.inner.audit(tenant, filter)).await
     }
 
+    async fn audit_news(&self, after: i64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        self.call("audit_news", self.inner.audit_news(after, limit)).await
+    }
+
+    async fn audit_head(&self) -> Result<i64, StoreError> {
+        self.call("audit_head", self.inner.audit_head()).await
+    }
+
     async fn prune(&self, metrics: Timestamp, history: Timestamp) -> Result<u64, StoreError> {
         self.call("prune", self.inner.prune(metrics, history)).await
     }

@@ -43,6 +43,18 @@ impl AuditLog {
             .collect()
     }
 
+    pub(super) fn news(&self, after: i64, limit: usize) -> Vec<AuditEntry> {
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let mut news: Vec<&AuditEntry> =
+            self.sequenced.values().flat_map(|of| of.range(behind).take(limit)).map(|(_, entry)| entry).collect();
+        news.sort_unstable_by_key(|entry| entry.seq);
+        news.into_iter().take(limit).cloned().collect()
+    }
+
+    pub(super) fn head(&self) -> i64 {
+        self.last_seq
+    }
+
     /// Removes up to `limit` sequenced entries from before `history`; one that no reader could see yet stays.
     pub(super) fn prune(&mut self, history: Timestamp, limit: usize) -> usize {
         let mut gone = 0;

@@ -77,6 +77,22 @@ pub async fn the_audit_is_paged_in_order_of_its_sequence(t: &mut StoreBench) {
     assert!(seqs(&all).is_sorted());
 }
 
+pub async fn news_are_the_entries_of_all_tenants_in_order_of_their_sequence(t: &mut StoreBench) {
+    assert_eq!(t.store().audit_head().await.unwrap(), 0);
+    assert_eq!(t.store().audit_news(0, ALL).await.unwrap(), []);
+    for number in 0..3 {
+        t.running(&format!("web-{number}")).await;
+        t.admit(ActionIntent { tenant: tenant("other"), ..intent("web-1") }).await;
+    }
+    assert_eq!(t.store().audit_news(0, ALL).await.unwrap(), [], "nobody sees an entry before it has its sequence");
+    let told = t.store().sequence_audit(ALL).await.unwrap();
+    assert_eq!(t.store().audit_news(0, ALL).await.unwrap(), told);
+    assert_eq!(t.store().audit_news(told[2].seq.unwrap(), 4).await.unwrap(), told[3..7]);
+    let head = told.last().unwrap().seq.unwrap();
+    assert_eq!(t.store().audit_head().await.unwrap(), head);
+    assert_eq!(t.store().audit_news(head, ALL).await.unwrap(), []);
+}
+
 pub async fn the_audit_is_filtered_by_action_and_by_episode(t: &mut StoreBench) {
     let episode = t.open_episode("p", "web-1").await;
     let action = t.change(&t.admit(for_episode(&episode)).await, start()).await;

@@ -275,6 +275,7 @@ macro_rules! store_conformance {
                 sequences_have_no_gap_and_follow_the_order_of_what_happened,
                 an_entry_gets_its_sequence_once,
                 the_audit_is_paged_in_order_of_its_sequence,
+                news_are_the_entries_of_all_tenants_in_order_of_their_sequence,
                 the_audit_is_filtered_by_action_and_by_episode,
                 a_tenant_sees_its_own_entries_only,
             }
