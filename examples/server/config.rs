@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) policies: Vec<PathBuf>,
     pub(crate) settings: Settings,
     pub(crate) http: HttpConfig,
+    /// Whether a load on this server may be asked for.
+    pub(crate) simulator: bool,
     pub(crate) log_level: LogLevel,
     pub(crate) log_format: LogFormat,
 }
@@ -96,6 +98,7 @@ impl Config {
             settings: settings(&file, roles)?,
             roles,
             http: http(&flags, &file)?,
+            simulator: file.simulator.enabled.unwrap_or(false),
             log_level: flags.log_level.or(log_level).unwrap_or_default(),
             log_format: flags.log_format.or(log_format).unwrap_or_default(),
             remediator_url: flags

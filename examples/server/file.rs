@@ -32,6 +32,8 @@ pub(crate) struct File {
     #[serde(default)]
     pub(crate) http: Http,
     #[serde(default)]
+    pub(crate) simulator: Simulation,
+    #[serde(default)]
     runner: Runner,
     #[serde(default)]
     worker: Worker,
@@ -75,6 +77,12 @@ pub(crate) struct Http {
     header_timeout_seconds: Option<Seconds>,
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_streams: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Simulation {
+    pub(crate) enabled: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -15,6 +15,7 @@ use vigil_core::Vigil;
 use vigil_core::clock::SystemClock;
 use vigil_core::remediator::{DryRun, Remediator};
 use vigil_core::store::Store;
+use vigil_http::simulator::Simulator;
 use vigil_http::{HttpRemediator, probes, router, serve};
 use vigil_program::{Signals, chain, start_logging};
 use vigil_queue_redis::RedisQueue;
@@ -65,20 +66,28 @@ async fn run(config: Config) -> Result<(), Fatal> {
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.address))?;
     let signals = Signals::catch().map_err(|error| format!("signals cannot be caught: {error}"))?;
-    announce(&config, listener.local_addr()?, &vigil);
+    let address = listener.local_addr()?;
+    announce(&config, address, &vigil);
+    let mut http = config.http.clone();
+    if config.simulator {
+        http.simulator = Some(Arc::new(Simulator::new(&format!("http://{address}"))?));
+    }
 
     let (stop, stop_loop) = (CancellationToken::new(), CancellationToken::new());
     let api = async {
-        let routes = if config.roles.api {
-            router(vigil.clone(), config.http.clone())
-        } else {
-            probes(vigil.clone(), config.http.clone())
-        };
-        serve(listener, routes, &config.http, stop.cancelled()).await;
+        let routes =
+            if config.roles.api { router(vigil.clone(), http.clone()) } else { probes(vigil.clone(), http.clone()) };
+        serve(listener, routes, &http, stop.cancelled()).await;
         // Only when no request can start new work any more.
         stop_loop.cancel();
     };
-    let (looped, (), ()) = tokio::join!(vigil.run(stop_loop.cancelled()), api, signals.stop(&stop, &stop_loop));
+    let simulation = async {
+        if let Some(simulator) = &http.simulator {
+            simulator.run(stop.cancelled()).await;
+        }
+    };
+    let running = vigil.run(stop_loop.cancelled());
+    let (looped, (), (), ()) = tokio::join!(running, api, simulation, signals.stop(&stop, &stop_loop));
     drop(vigil);
     backend.close().await;
     tracing::info!("stopped");

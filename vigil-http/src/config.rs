@@ -1,9 +1,12 @@
 //! [`HttpConfig`]: what the API allows, with its documented defaults.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use vigil_core::invalid::InvalidValue;
+
+use crate::simulator::Simulator;
 
 /// What the API allows. Change what you must with struct update syntax:
 /// `HttpConfig { metrics_enabled: false, ..HttpConfig::default() }`.
@@ -29,6 +32,8 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// How many live views, each on a connection of its own, may be open; further ones are 503.
     pub max_streams: usize,
+    /// What puts a load on this server when it is asked to, if anything may; whoever gives one also runs it.
+    pub simulator: Option<Arc<Simulator>>,
     /// How long requests in flight may take after shutdown was asked for.
     pub drain: Duration,
 }
@@ -46,6 +51,7 @@ impl Default for HttpConfig {
             header_timeout: Duration::from_secs(10),
             max_connections: 2048,
             max_streams: 1024,
+            simulator: None,
             drain: Duration::from_secs(30),
         }
     }

@@ -13,6 +13,7 @@ mod remediator;
 mod request_id;
 mod router;
 mod serve;
+pub mod simulator;
 
 pub use config::{HttpConfig, Origins};
 pub use remediator::{HttpRemediator, HttpRemediatorError, HttpRemediatorOptions, Secret, client_tls};

@@ -6,3 +6,4 @@ pub(crate) mod health;
 pub(crate) mod ingest;
 pub(crate) mod policies;
 pub(crate) mod queue;
+pub(crate) mod simulator;

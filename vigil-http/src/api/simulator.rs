@@ -1,0 +1,160 @@
+//! `/api/v1/simulator` and `/api/v1/ui/simulator`: a load on this very server, from within.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use serde::Serialize;
+use serde_json::Value;
+use vigil_core::tenant::TenantId;
+
+use crate::body::JsonBody;
+use crate::extract::Caller;
+use crate::fields::{Fields, Wrong, number, text};
+use crate::problem::{ApiError, Kind};
+use crate::router::App;
+use crate::simulator::{Load, Mode, Simulator, Status};
+
+/// What the simulator does, or did last.
+#[derive(Debug, Serialize)]
+pub(crate) struct SimulatorAnswer {
+    ok: bool,
+    /// Whether the configuration allows it.
+    enabled: bool,
+    running: bool,
+    mode: Option<&'static str>,
+    rate: Option<f64>,
+    seed: Option<u64>,
+    uptime_seconds: f64,
+    events_generated: u64,
+    events_succeeded: u64,
+    events_failed: u64,
+    events_rate_limited: u64,
+    events_timeout: u64,
+    events_malformed: u64,
+    latency_ms: LatencyDto,
+}
+
+/// Percentiles of the answers' times.
+#[derive(Debug, Serialize)]
+struct LatencyDto {
+    p50: f64,
+    p95: f64,
+    p99: f64,
+    max: f64,
+}
+
+impl SimulatorAnswer {
+    fn of(simulator: Option<&Simulator>) -> Self {
+        let status = simulator.and_then(Simulator::status);
+        let load = status.as_ref().map(|status| &status.load);
+        let figures = status.as_ref().map(|status| status.figures).unwrap_or_default();
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        let latencies = figures.latencies;
+        Self {
+            ok: true,
+            enabled: simulator.is_some(),
+            running: status.as_ref().is_some_and(|status| status.running),
+            mode: load.map(|load| load.mode.as_str()),
+            rate: load.map(|load| load.rate),
+            seed: load.map(|load| load.seed),
+            uptime_seconds: status.as_ref().map_or(0.0, |Status { uptime, .. }| uptime.as_secs_f64()),
+            events_generated: figures.generated,
+            events_succeeded: figures.succeeded,
+            events_failed: figures.failed,
+            events_rate_limited: figures.rate_limited,
+            events_timeout: figures.timeout,
+            events_malformed: figures.malformed,
+            latency_ms: LatencyDto {
+                p50: ms(latencies.p50),
+                p95: ms(latencies.p95),
+                p99: ms(latencies.p99),
+                max: ms(latencies.max),
+            },
+        }
+    }
+}
+
+/// The simulator, for whom it is there: the load is on the whole server, so that it is the operator's, who is the default tenant.
+fn simulator<'a>(app: &'a App, caller: &Caller) -> Option<&'a Simulator> {
+    app.config.simulator.as_deref().filter(|_| caller.tenant == TenantId::default())
+}
+
+fn allowed<'a>(app: &'a App, caller: &Caller) -> Result<&'a Simulator, ApiError> {
+    simulator(app, caller).ok_or_else(|| {
+        ApiError::new(Kind::Conflict, "The simulator is off: say simulator.enabled: true in the configuration.")
+    })
+}
+
+/// What it does; always there.
+pub(crate) async fn status(State(app): State<App>, caller: Caller) -> Json<SimulatorAnswer> {
+    Json(SimulatorAnswer::of(simulator(&app, &caller)))
+}
+
+/// Begins to send; 409 while it sends. It comes with the key of whoever starts it.
+pub(crate) async fn start(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody,
+) -> Result<Json<SimulatorAnswer>, ApiError> {
+    let simulator = allowed(&app, &caller)?;
+    let load = load(&body, app.vigil.random().next_u64())?;
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let key = headers.get("x-api-key").and_then(|value| value.to_str().ok()).or(bearer);
+    simulator
+        .start(load, key)
+        .map_err(|_| ApiError::new(Kind::Conflict, "The simulator is already running: stop it first."))?;
+    Ok(Json(SimulatorAnswer { running: true, ..SimulatorAnswer::of(Some(simulator)) }))
+}
+
+/// Stops sending; what is on its way is still counted.
+pub(crate) async fn stop(State(app): State<App>, caller: Caller) -> Result<Json<SimulatorAnswer>, ApiError> {
+    let simulator = allowed(&app, &caller)?;
+    if !simulator.stop() {
+        return Err(ApiError::new(Kind::Conflict, "The simulator is not running."));
+    }
+    Ok(Json(SimulatorAnswer::of(Some(simulator))))
+}
+
+const FIELDS: [&str; 8] =
+    ["mode", "rate", "failure_rate", "timeout_rate", "malformed_rate", "seed", "duration_seconds", "targets"];
+/// Events per minute where nothing is said.
+const RATE: f64 = 60.0;
+
+fn load(body: &Value, chosen: u64) -> Result<Load, ApiError> {
+    let mut fields = Fields::of(body, "").map_err(ApiError::invalid)?;
+    fields.only(&FIELDS, &[]);
+    let mode = fields.optional("mode", text(str::parse::<Mode>));
+    let rate = fields.optional("rate", number);
+    let shares = ["failure_rate", "timeout_rate", "malformed_rate"].map(|name| fields.optional(name, number));
+    let seed = fields.optional("seed", seed);
+    let duration = fields.optional("duration_seconds", |value| {
+        let seconds = number(value)?;
+        Duration::try_from_secs_f64(seconds).map_err(|_| Wrong::new("must be more than 0 and at most a day"))
+    });
+    let targets = fields.optional("targets", targets);
+    let errors = fields.end();
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(errors));
+    }
+    // What a number in JSON can carry, so that a client can give it back.
+    let mut load = Load::new(mode.unwrap_or(Mode::Steady), rate.unwrap_or(RATE), seed.unwrap_or(chosen >> 11));
+    let [failure_rate, timeout_rate, malformed_rate] = shares.map(Option::unwrap_or_default);
+    (load.failure_rate, load.timeout_rate, load.malformed_rate) = (failure_rate, timeout_rate, malformed_rate);
+    load.duration = duration;
+    load.targets = targets.unwrap_or(load.targets);
+    load.check().map_err(|wrong| ApiError::field(format!("/{}", wrong.field), wrong.problem))?;
+    Ok(load)
+}
+
+fn seed(value: &Value) -> Result<u64, Wrong> {
+    value.as_u64().ok_or_else(|| Wrong::new("must be a whole number from 0 on"))
+}
+
+fn targets(value: &Value) -> Result<Vec<String>, Wrong> {
+    let names = value.as_array().and_then(|names| names.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+    names.ok_or_else(|| Wrong::new("must be a list of names"))
+}
