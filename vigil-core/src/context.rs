@@ -80,6 +80,14 @@ impl Context {
         Ok(())
     }
 
+    /// Counts the brakes that are on.
+    pub(crate) async fn look_at_brakes(&self) -> Result<(), StoreError> {
+        let brakes = self.store.brakes().await?;
+        let now = if brakes.is_empty() { self.clock.now() } else { self.store.now().await? };
+        self.telemetry.brakes_stopped(brakes.iter().filter(|brake| brake.is_on(now)).count());
+        Ok(())
+    }
+
     /// Counts and announces what became of an action.
     pub(crate) fn announce(&self, action: Action) {
         self.telemetry.action(action.target.as_str(), action.action, action.status);

@@ -299,6 +299,11 @@ impl Controller {
             Decision::Act(..) => now + self.context.settings.recheck,
             Decision::Suggest => now + minutes,
             Decision::Blocked(Reason::StaleEvidence { .. }) => now,
+            // Somebody may release it before its time.
+            Decision::Blocked(Reason::Braked { until }) => {
+                let soon = now + self.context.settings.recheck;
+                until.map_or(soon, |until| until.min(soon))
+            }
             Decision::Blocked(Reason::Exhausted { .. } | Reason::NoTarget) => now + minutes,
             Decision::Blocked(reason) => reason.next_at().unwrap_or(now + self.context.settings.recheck),
         }

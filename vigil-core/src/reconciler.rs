@@ -71,6 +71,7 @@ impl Reconciler {
         }
         self.report("due actions could not be handed to the queue", self.deliver().await);
         self.report("occupied targets could not be freed", self.free().await);
+        self.report("the brakes cannot be read", self.context.look_at_brakes().await);
         match self.context.queue.stats().await {
             Ok(stats) => {
                 self.context.telemetry.queue_length(stats.ready);

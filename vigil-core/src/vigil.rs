@@ -33,6 +33,8 @@ use crate::tenant::TenantId;
 use crate::verifier::verify;
 use crate::worker::work;
 
+mod operate;
+
 /// The assembled control loop. Hold it in an `Arc`; call [`run`](Vigil::run) once.
 ///
 /// It is a guest: it reads no environment, installs nothing global, catches no signal. All its tasks live in `run`.

@@ -1,6 +1,7 @@
 //! [`Fields`]: reads the fields of one JSON object and collects what is wrong with all of them, each with its pointer.
 
 use serde_json::{Map, Value};
+use vigil_core::clock::Timestamp;
 use vigil_core::invalid::InvalidValue;
 use vigil_core::policy::FieldError;
 
@@ -106,6 +107,12 @@ pub(crate) fn prose(max: usize) -> impl FnOnce(&Value) -> Result<String, Wrong> 
 /// Reads a finite number.
 pub(crate) fn number(value: &Value) -> Result<f64, Wrong> {
     value.as_f64().filter(|number| number.is_finite()).ok_or_else(|| Wrong::new("must be a finite number"))
+}
+
+/// Reads a time.
+pub(crate) fn time(value: &Value) -> Result<Timestamp, Wrong> {
+    let text = value.as_str().ok_or_else(|| Wrong::new("must be text, an RFC 3339 time"))?;
+    Timestamp::parse(text).map_err(Wrong::new)
 }
 
 /// Reads an object as it is.

@@ -282,9 +282,10 @@ impl From<StoreError> for ApiError {
         match &error {
             StoreError::NotFound(_) => Self::new(Kind::NotFound, detail()),
             StoreError::Duplicate(_) => Self::new(Kind::Duplicate, detail()),
-            StoreError::Conflict(_) | StoreError::Illegal(_) | StoreError::Occupied { .. } => {
-                Self::new(Kind::Conflict, detail())
-            }
+            StoreError::Conflict(_)
+            | StoreError::Illegal(_)
+            | StoreError::Occupied { .. }
+            | StoreError::Braked { .. } => Self::new(Kind::Conflict, detail()),
             StoreError::KeyReused | StoreError::Invalid(_) => Self::new(Kind::Invalid, detail()),
             StoreError::Unavailable(_) => {
                 tracing::warn!(error = chain(&error), "the store is unavailable");

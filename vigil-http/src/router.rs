@@ -8,7 +8,7 @@ use axum::{Extension, Router};
 use tokio::sync::Semaphore;
 use vigil_core::Vigil;
 
-use crate::api::{actions, evaluate, health, ingest, policies, queue, simulator};
+use crate::api::{actions, brake, evaluate, health, ingest, policies, queue, simulator};
 use crate::body::BodyLimit;
 use crate::config::HttpConfig;
 use crate::{layers, live};
@@ -55,6 +55,7 @@ pub fn router(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
     routes.add("/api/v1/policies/{name}", one);
     routes.add("/api/v1/policies/{name}/enable", put(policies::enable));
     routes.add("/api/v1/policies/{name}/disable", put(policies::disable));
+    routes.add("/api/v1/brake", get(brake::show).put(brake::set));
     routes.add("/api/v1/ui/queue/stats", get(queue::stats));
     for at in ["/api/v1/simulator", "/api/v1/ui/simulator"] {
         routes.add(&format!("{at}/start"), post(simulator::start));

@@ -129,6 +129,8 @@ async fn an_outage_is_503_everywhere_and_nothing_is_half_done() {
         ("POST", "/api/v1/policies/reload", ""),
         ("POST", "/api/v1/policies/evaluate", r#"{"metrics": {"cpu": 95}, "target": "web"}"#),
         ("GET", "/api/v1/ui/queue/stats", ""),
+        ("GET", "/api/v1/brake", ""),
+        ("PUT", "/api/v1/brake", r#"{"state": "stopped", "reason": "deploying"}"#),
     ] {
         let answer = world.json(method, path, body).await;
         assert_eq!(answer.status.as_u16(), 503, "{method} {path}");

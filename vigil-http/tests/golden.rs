@@ -55,6 +55,8 @@ golden!(
     get_policies_by_severity,
     get_runner_status,
     get_queue_stats,
+    get_brake,
+    put_brake,
     any_path,
 );
 

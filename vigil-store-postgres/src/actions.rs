@@ -7,11 +7,12 @@ use vigil_core::action::{Action, ActionId, ActionKey, Change, Verification};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{EpisodeChange, Resolution};
 use vigil_core::policy::PolicyName;
-use vigil_core::store::{ActionFilter, Actor, AuditEntry, Due, Standing, StoreError, VERIFY_LEASE};
+use vigil_core::store::{ActionFilter, Actor, AuditEntry, Braked, Due, Standing, StoreError, VERIFY_LEASE};
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
 
 use crate::audit::{self, entry};
+use crate::brakes::braked;
 use crate::episodes;
 use crate::error::Error;
 use crate::row::{self, Reader, at, text};
@@ -98,6 +99,7 @@ pub(crate) async fn standing(
         episode: if is_there("id")? { Some(row::episode(&row)?) } else { None },
         last_action: if is_there("newest_id")? { Some(row::action_under(&row, "newest_")?) } else { None },
         busy: row.try_get::<Option<i64>, _>("busy")?.map(ActionId),
+        braked: Braked::until(Reader::new(&row, "standing").maybe_time("braked")?),
     })
 }
 
@@ -127,7 +129,9 @@ pub(crate) const STANDING: &str = concat!(
     "SELECT coalesce($4, clock_timestamp()) AS now, \
      ",
     busy!("$3"),
-    " AS busy, episodes.*, last.id AS newest_id, last.tenant AS newest_tenant, last.target AS newest_target, last.action AS newest_action, \
+    " AS busy, ",
+    braked!("$1", "$4"),
+    " AS braked, episodes.*, last.id AS newest_id, last.tenant AS newest_tenant, last.target AS newest_target, last.action AS newest_action, \
      last.status AS newest_status, last.details AS newest_details, last.severity AS newest_severity, last.params AS newest_params, \
      last.policy AS newest_policy, last.policy_revision AS newest_policy_revision, last.episode AS newest_episode, \
      last.condition AS newest_condition, last.managed AS newest_managed, last.version AS newest_version, last.attempt AS newest_attempt, \
@@ -199,6 +203,9 @@ pub(crate) async fn transition(
     if before.version != version {
         return Err(conflict(key.id));
     }
+    if change.begins_attempt() {
+        stop(connection, &before, change, now).await?;
+    }
     let after = before.apply(change, now).map_err(StoreError::from)?;
     update(connection, &before, &after, &AuditEntry::changed(&before, &after, change, actor, now)).await?;
     if let (Some(resolution), Some(id)) = (resolve, after.episode) {
@@ -207,6 +214,18 @@ pub(crate) async fn transition(
     }
     Ok(after)
 }
+
+/// Refuses an attempt while a brake is on. The caller shares the brakes' lock.
+async fn stop(connection: &mut PgConnection, before: &Action, change: &Change, now: Timestamp) -> Result<(), Error> {
+    before.apply(change, now).map_err(StoreError::from)?;
+    let row = sqlx::query(BRAKED).bind(before.tenant.as_str()).bind(At(now)).fetch_one(connection).await?;
+    match Braked::until(Reader::new(&row, "brake").maybe_time("braked")?) {
+        Some(Braked { until }) => Err(StoreError::Braked { until }.into()),
+        None => Ok(()),
+    }
+}
+
+pub(crate) const BRAKED: &str = concat!("SELECT ", braked!("$1", "$2"), " AS braked");
 
 /// Who occupies the target of an action, if anybody does.
 pub(crate) async fn occupant(connection: &mut PgConnection, key: &ActionKey) -> Result<Option<ActionId>, Error> {

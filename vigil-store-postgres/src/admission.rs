@@ -9,11 +9,12 @@ use vigil_core::action::{Action, ActionId, Verification};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{Episode, EpisodeChange};
 use vigil_core::policy::{PolicyName, Reason};
-use vigil_core::store::{ActionIntent, Admission, AuditEntry, Guard, StoreError};
+use vigil_core::store::{ActionIntent, Admission, AuditEntry, Braked, Guard, StoreError};
 use vigil_core::target::Target;
 
 use crate::actions::{busy, last};
 use crate::audit::{self, entry};
+use crate::brakes::{self, braked};
 use crate::connections::Connections;
 use crate::error::Error;
 use crate::idempotency::{self, Taken};
@@ -29,9 +30,10 @@ pub(crate) async fn admit(
     let (guards, given) = (guards.to_vec(), connections.given_now());
     let opened_at = connections.now().await?;
     let lock = digest::number(&["admission", intent.tenant.as_str(), intent.target.as_str()]);
-    connections
-        .exclusively(lock, move |c| Box::pin(async move { admit_alone(c, intent, &guards, given, opened_at).await }))
-        .await
+    let shared = guards.contains(&Guard::Brake).then(brakes::lock);
+    let work = connections
+        .exclusively(lock, shared, move |c| Box::pin(async move { admit_alone(c, intent, &guards, given, opened_at).await }));
+    work.await
 }
 
 async fn admit_alone(
@@ -100,6 +102,7 @@ struct Facts {
     asked: Asked,
     revision: Option<i64>,
     busy: Option<ActionId>,
+    braked: Option<Braked>,
     last: Option<Last>,
 }
 
@@ -135,7 +138,7 @@ impl Facts {
                 Guard::Cooldown { policy, target, .. } | Guard::Evidence { policy, target, .. } => {
                     asked.last = asked.last.or_else(|| Some((policy.clone(), target.clone())));
                 }
-                Guard::Attempts { .. } => {}
+                Guard::Brake | Guard::Attempts { .. } => {}
             }
         }
         let row = sqlx::query(FACTS)
@@ -166,6 +169,7 @@ impl Facts {
             episode: episode.filter(seen),
             revision: reader.maybe_int("in_force")?,
             busy: reader.maybe_int("busy")?.map(ActionId),
+            braked: Braked::until(reader.maybe_time("braked")?),
             asked,
             last,
         })
@@ -179,7 +183,7 @@ impl Facts {
             Guard::Cooldown { policy, target, .. } | Guard::Evidence { policy, target, .. } => {
                 self.asked.last.as_ref().is_some_and(|(p, t)| p == policy && t == target)
             }
-            Guard::Attempts { .. } => true,
+            Guard::Brake | Guard::Attempts { .. } => true,
         }
     }
 }
@@ -189,7 +193,9 @@ pub(crate) const FACTS: &str = concat!(
      (SELECT revision FROM policies WHERE tenant = $1 AND name = $5 AND enabled) AS in_force, \
      ",
     busy!("$6"),
-    " AS busy, \
+    " AS busy, ",
+    braked!("$1", "$4"),
+    " AS braked, \
      episodes.*, last.id AS newest_id, last.started_at AS newest_started_at, last.completed_at AS newest_completed_at, \
      last.verification AS newest_verification FROM (SELECT 1) AS always \
      LEFT JOIN episodes ON episodes.id = $7 AND episodes.tenant = $1 \
@@ -202,6 +208,7 @@ pub(crate) const FACTS: &str = concat!(
 fn refuse(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Reason> {
     match guard {
         Guard::Revision { revision, .. } => (facts.revision != Some(*revision)).then_some(Reason::PolicyChanged),
+        Guard::Brake => facts.braked.map(|Braked { until }| Reason::Braked { until }),
         Guard::Free { .. } => facts.busy.map(|action| Reason::Busy { action }),
         Guard::Cooldown { period, .. } => {
             let until = facts.last.as_ref().map(|last| last.started_at + *period).filter(|until| now < *until);

@@ -119,6 +119,19 @@ impl Connections {
         timeout(self.patience, statements).await.unwrap_or_else(|_| Err(too_late()))
     }
 
+    /// The same; with `shared`, in a transaction that first waits for whoever holds that key alone, and then holds it together
+    /// with others.
+    pub(crate) async fn run_sharing<T, F>(&self, shared: Option<i64>, together: bool, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        match shared {
+            Some(_) => self.transact_after(&share(shared), work).await,
+            None => self.run(together, work).await,
+        }
+    }
+
     /// Runs work in a transaction.
     pub(crate) async fn transact<T, F>(&self, work: F) -> Result<T, Error>
     where
@@ -129,13 +142,14 @@ impl Connections {
     }
 
     /// Runs work in a transaction that begins by waiting for whoever holds `key`: what it reads then, it reads as they left
-    /// it. (Under READ COMMITTED a statement that waits and then reads would see the state from before the wait.)
-    pub(crate) async fn exclusively<T, F>(&self, key: i64, work: F) -> Result<T, Error>
+    /// it. (Under READ COMMITTED a statement that waits and then reads would see the state from before the wait.) `shared` is held
+    /// together with others, who all wait for whoever holds it alone.
+    pub(crate) async fn exclusively<T, F>(&self, key: i64, shared: Option<i64>, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
     {
-        self.transact_after(&format!("; SELECT pg_advisory_xact_lock({key})"), work).await
+        self.transact_after(&format!("; SELECT pg_advisory_xact_lock({key}){}", share(shared)), work).await
     }
 
     /// What a caller waits for at most: a server that is frozen answers nothing, not even that it takes too long.
@@ -204,4 +218,8 @@ impl Connections {
         self.tasks.wait().await;
         self.leases.close().await;
     }
+}
+
+fn share(key: Option<i64>) -> String {
+    key.map(|key| format!("; SELECT pg_advisory_xact_lock_shared({key})")).unwrap_or_default()
 }

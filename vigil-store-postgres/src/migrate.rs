@@ -34,8 +34,11 @@ pub(crate) async fn migrate(connections: &Connections, place: &str) -> Result<()
         source => OpenError::Migration { place: place.to_owned(), source: source.into() },
     };
     let lock = digest::number(&["migrations"]);
-    let schema =
-        connections.patiently().exclusively(lock, |c| Box::pin(async move { apply(c).await })).await.map_err(failed)?;
+    let schema = connections
+        .patiently()
+        .exclusively(lock, None, |c| Box::pin(async move { apply(c).await }))
+        .await
+        .map_err(failed)?;
     if schema.found > schema.known {
         return Err(OpenError::Newer { place: place.to_owned(), found: schema.found, known: schema.known });
     }

@@ -40,6 +40,7 @@ fn hot() -> Vec<Hot> {
         hot("scopes due to be judged", scopes::CLAIM, "NULL, 30000000, 100"),
         hot("how things stand", actions::STANDING, "'default', 'p-7', 'web-7', NULL"),
         hot("facts for the guards", admission::FACTS, "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7"),
+        hot("the brake at a start", actions::BRAKED, "'default', NULL"),
         hot("one action", actions::FIND, "7, 'default', NULL"),
         hot(
             "actions, newest first",
@@ -106,7 +107,7 @@ async fn every_hot_statement_uses_an_index_or_one_partition() {
     // As small as a table can be: a few rows in one page, or the partition of a day to come.
     let small = |line: &str| {
         let table = line.split("Seq Scan on ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-        ["policies", "counters"].contains(&table) || (table.starts_with("metrics_") && table > today.as_str())
+        ["policies", "counters", "brakes"].contains(&table) || (table.starts_with("metrics_") && table > today.as_str())
     };
     for hot in hot() {
         let plan = explain(&mut plain, &hot).await;
@@ -144,7 +145,7 @@ async fn fill(plain: &mut PgConnection, samples: u64) {
              INSERT INTO audit (seq, tenant, at, kind, actor, action, episode, detail) \
              SELECT CASE WHEN n > {actions} - 200 THEN NULL ELSE n END, 'default', now(), 'action.started', 'worker', n, n / 10, '{{}}' \
                FROM generate_series(1, {actions}) AS n; \
-             ANALYZE metrics, series_latest, scopes, episodes, actions, audit, policies, counters"
+             ANALYZE metrics, series_latest, scopes, episodes, actions, audit, policies, counters, brakes"
         ),
     )
     .await;

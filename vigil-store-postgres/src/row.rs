@@ -58,7 +58,7 @@ impl<'r> Reader<'r> {
         Ok(self.value(column)?)
     }
 
-    fn maybe_text(&self, column: &'static str) -> Result<Option<String>, Error> {
+    pub(crate) fn maybe_text(&self, column: &'static str) -> Result<Option<String>, Error> {
         Ok(self.value(column)?)
     }
 

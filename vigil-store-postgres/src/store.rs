@@ -11,8 +11,8 @@ use vigil_core::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Reso
 use vigil_core::metric::{MetricName, Sample};
 use vigil_core::policy::PolicyName;
 use vigil_core::store::{
-    ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Due, EpisodeFilter, Guard, MetricBatch,
-    PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
+    ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
+    EpisodeFilter, Guard, MetricBatch, PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
 };
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
@@ -22,7 +22,8 @@ use crate::error::Error;
 use crate::listener::Listener;
 use crate::writer::Writer;
 use crate::{
-    OpenError, PostgresOptions, actions, admission, audit, episodes, metrics, migrate, policies, retention, scopes,
+    OpenError, PostgresOptions, actions, admission, audit, brakes, episodes, metrics, migrate, policies, retention,
+    scopes,
 };
 
 /// The Store in a PostgreSQL database, shared by any number of replicas; correct under READ COMMITTED.
@@ -138,7 +139,8 @@ impl Store for PostgresStore {
         let now = self.connections.given_now();
         loop {
             let (key, change, actor) = (action.clone(), change.clone(), actor.clone());
-            let done = self.connections.run(resolve.is_some(), move |c| {
+            let shared = change.begins_attempt().then(brakes::lock);
+            let done = self.connections.run_sharing(shared, resolve.is_some(), move |c| {
                 Box::pin(async move { actions::transition(c, &key, version, &change, resolve, &actor, now).await })
             });
             match done.await {
@@ -255,6 +257,19 @@ impl Store for PostgresStore {
         // Also after an error: the change may be there all the same.
         self.listener.hint();
         Ok(written?)
+    }
+
+    async fn brake(&self, tenant: &TenantId) -> Result<Brakes, StoreError> {
+        let (tenant, now) = (tenant.clone(), self.connections.given_now());
+        Ok(self.connections.single(move |c| Box::pin(async move { brakes::of(c, &tenant, now).await })).await?)
+    }
+
+    async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        Ok(self.connections.single(|c| Box::pin(async move { brakes::all(c).await })).await?)
+    }
+
+    async fn set_brake(&self, tenant: &TenantId, change: BrakeChange, actor: &Actor) -> Result<Brakes, StoreError> {
+        Ok(brakes::set(&self.connections, tenant, change, actor).await?)
     }
 
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {

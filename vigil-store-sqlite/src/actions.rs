@@ -5,13 +5,13 @@ use vigil_core::action::{Action, ActionId, ActionKey, Change};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{EpisodeChange, Resolution};
 use vigil_core::policy::PolicyName;
-use vigil_core::store::{ActionFilter, Actor, AuditEntry, Due, Standing, StoreError, VERIFY_LEASE};
+use vigil_core::store::{ActionFilter, Actor, AuditEntry, Braked, Due, Standing, StoreError, VERIFY_LEASE};
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
 
 use crate::error::Error;
 use crate::row::{self, micros, to_json};
-use crate::{audit, episodes};
+use crate::{audit, brakes, episodes};
 
 pub(crate) async fn find(connection: &mut SqliteConnection, key: &ActionKey) -> Result<Option<Action>, Error> {
     let row = sqlx::query("SELECT * FROM actions WHERE id = ? AND tenant = ?")
@@ -74,6 +74,7 @@ pub(crate) async fn standing(
         episode: episodes::open_one(connection, tenant, policy, target).await?,
         last_action: last(connection, tenant, policy, target).await?,
         busy: busy(connection, tenant, target).await?,
+        braked: brakes::braked(connection, tenant, now).await?,
     })
 }
 
@@ -168,6 +169,11 @@ pub(crate) async fn transition(
         return Err(StoreError::Conflict(format!("action {}", key.id)).into());
     }
     let after = before.apply(change, now).map_err(StoreError::from)?;
+    if change.begins_attempt()
+        && let Some(Braked { until }) = brakes::braked(connection, &key.tenant, now).await?
+    {
+        return Err(StoreError::Braked { until }.into());
+    }
     match update(connection, &after, version).await {
         Err(error) if error.is_duplicate() => {
             let by = occupant(connection, &after).await?;

@@ -5,11 +5,11 @@ use vigil_core::action::{Action, ActionId, Verification};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{Episode, EpisodeChange};
 use vigil_core::policy::Reason;
-use vigil_core::store::{ActionIntent, Admission, AuditEntry, Guard};
+use vigil_core::store::{ActionIntent, Admission, AuditEntry, Braked, Guard};
 
 use crate::error::Error;
 use crate::row::{micros, to_json};
-use crate::{actions, audit, episodes, metrics, policies};
+use crate::{actions, audit, brakes, episodes, metrics, policies};
 
 pub(crate) async fn admit(
     connection: &mut SqliteConnection,
@@ -73,6 +73,10 @@ async fn refuse(
             let stored = policies::find(connection, tenant, policy).await?;
             let same = stored.is_some_and(|stored| stored.revision == *revision && stored.is_enabled());
             (!same).then_some(Reason::PolicyChanged)
+        }
+        Guard::Brake => {
+            let braked = brakes::braked(connection, tenant, now).await?;
+            braked.map(|Braked { until }| Reason::Braked { until })
         }
         Guard::Free { target } => {
             actions::busy(connection, tenant, target).await?.map(|action| Reason::Busy { action })

@@ -3,6 +3,7 @@
 mod actions;
 mod admission;
 mod audit;
+mod brakes;
 mod episodes;
 mod error;
 mod metrics;

@@ -7,7 +7,7 @@ use vigil_core::episode::EpisodeId;
 use vigil_core::store::{ActionFilter, AuditFilter, Due};
 use vigil_core::target::Target;
 
-use crate::{actions, audit, episodes, metrics, migrate, scopes};
+use crate::{actions, audit, brakes, episodes, metrics, migrate, scopes};
 
 async fn plan(connection: &mut SqliteConnection, statement: &str) -> String {
     let explained = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
@@ -32,6 +32,7 @@ async fn every_hot_statement_uses_an_index() {
         scopes::DUE,
         actions::LAST,
         actions::BUSY,
+        brakes::BRAKED,
         actions::list_statement(&filter(None, None)),
         actions::list_statement(&filter(pending, None)),
         actions::list_statement(&filter(None, Some("web-1"))),
@@ -50,8 +51,8 @@ async fn every_hot_statement_uses_an_index() {
     for statement in statements {
         let plan = plan(&mut connection, statement).await;
         println!("{plan}\n    {statement}");
-        let scans =
-            ["metrics", "actions", "episodes", "audit", "series_latest", "scopes"].map(|table| format!("SCAN {table}"));
+        let scans = ["metrics", "actions", "episodes", "audit", "series_latest", "scopes", "brakes"]
+            .map(|table| format!("SCAN {table}"));
         assert!(!scans.iter().any(|scan| plan.split("; ").any(|step| step == scan)), "{plan}: {statement}");
         let sorts = plan.contains("TEMP B-TREE FOR ORDER BY") && statement != metrics::SAMPLES;
         assert!(!sorts, "a page must not sort all: {plan}: {statement}");

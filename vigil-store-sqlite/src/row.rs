@@ -41,11 +41,11 @@ impl<'r> Reader<'r> {
         Ok(self.row.try_get(column)?)
     }
 
-    fn time(&self, column: &'static str) -> Result<Timestamp, Error> {
+    pub(crate) fn time(&self, column: &'static str) -> Result<Timestamp, Error> {
         self.int(column).map(Timestamp::from_micros)
     }
 
-    fn maybe_time(&self, column: &'static str) -> Result<Option<Timestamp>, Error> {
+    pub(crate) fn maybe_time(&self, column: &'static str) -> Result<Option<Timestamp>, Error> {
         Ok(self.maybe_int(column)?.map(Timestamp::from_micros))
     }
 
@@ -63,7 +63,7 @@ impl<'r> Reader<'r> {
     }
 
     /// Reads a word or name by its own rules.
-    fn word<T, E>(&self, column: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Result<T, Error>
+    pub(crate) fn word<T, E>(&self, column: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Result<T, Error>
     where
         E: std::error::Error + Send + Sync + 'static,
     {

@@ -16,8 +16,8 @@ use vigil_core::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Reso
 use vigil_core::metric::{MetricName, Sample};
 use vigil_core::policy::PolicyName;
 use vigil_core::store::{
-    ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Due, EpisodeFilter, Guard, MetricBatch,
-    PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
+    ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
+    EpisodeFilter, Guard, MetricBatch, PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
 };
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
@@ -25,7 +25,8 @@ use vigil_core::tenant::TenantId;
 use crate::error::Error;
 use crate::writer::Writer;
 use crate::{
-    OpenError, SqliteOptions, actions, admission, audit, episodes, metrics, migrate, policies, retention, scopes,
+    OpenError, SqliteOptions, actions, admission, audit, brakes, episodes, metrics, migrate, policies, retention,
+    scopes,
 };
 
 /// The Store in one SQLite file: write-ahead log, `synchronous=FULL`, one writer with group commit, several readers.
@@ -286,6 +287,20 @@ impl Store for SqliteStore {
             }
             changed.await;
         }
+    }
+
+    async fn brake(&self, tenant: &TenantId) -> Result<Brakes, StoreError> {
+        let (tenant, now) = (tenant.clone(), self.clock.now());
+        self.read(move |c| Box::pin(async move { brakes::of(c, &tenant, now).await })).await
+    }
+
+    async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        self.read(|c| Box::pin(async move { brakes::all(c).await })).await
+    }
+
+    async fn set_brake(&self, tenant: &TenantId, change: BrakeChange, actor: &Actor) -> Result<Brakes, StoreError> {
+        let (tenant, actor, now) = (tenant.clone(), actor.clone(), self.clock.now());
+        self.writer.run(move |c| Box::pin(async move { brakes::set(c, &tenant, change, &actor, now).await })).await
     }
 
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {

@@ -15,7 +15,11 @@ use crate::invariants;
 use crate::world::{Backend, World, cpu, hot, now, sample, short};
 
 /// Runs a process with these policies for as long as `story` takes, then checks what must hold whatever happened.
-async fn during(world: &World, policies: impl IntoIterator<Item = PolicySpec>, story: impl AsyncFnOnce(&Vigil)) {
+pub(crate) async fn during(
+    world: &World,
+    policies: impl IntoIterator<Item = PolicySpec>,
+    story: impl AsyncFnOnce(&Vigil),
+) {
     let vigil = world.process().policies(policies).build().unwrap();
     vigil.load_policies().await.unwrap();
     vigil.run(story(&vigil)).await.unwrap();
@@ -24,7 +28,7 @@ async fn during(world: &World, policies: impl IntoIterator<Item = PolicySpec>, s
 }
 
 /// Waits for the first action that satisfies `wanted`.
-async fn action(world: &World, what: &str, wanted: impl Fn(&Action) -> bool) -> Action {
+pub(crate) async fn action(world: &World, what: &str, wanted: impl Fn(&Action) -> bool) -> Action {
     eventually(what, async || world.actions().await.into_iter().find(|action| wanted(action))).await
 }
 
@@ -39,14 +43,14 @@ async fn recover(vigil: &Vigil, world: &World, on: &str) -> Action {
 }
 
 /// Waits until the runner has gone over everything twice more: what would happen has happened.
-async fn sweeps(vigil: &Vigil) {
+pub(crate) async fn sweeps(vigil: &Vigil) {
     for _ in 0..2 {
         let before = vigil.runner_status().last_sweep;
         eventually("a sweep", async || (vigil.runner_status().last_sweep > before).then_some(())).await;
     }
 }
 
-fn by_hand(on: &str) -> ActionRequest {
+pub(crate) fn by_hand(on: &str) -> ActionRequest {
     ActionRequest {
         tenant: TenantId::default(),
         target: target(on),

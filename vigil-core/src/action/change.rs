@@ -113,6 +113,11 @@ pub struct IllegalChange {
 }
 
 impl Change {
+    /// Whether an attempt begins with it: what a brake forbids.
+    pub const fn begins_attempt(&self) -> bool {
+        matches!(self, Self::Start { .. } | Self::SendAgain { .. })
+    }
+
     /// The word of the audit: `started`, `deferred`...
     pub const fn verb(&self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use super::plan::Limits;
 use super::{Policy, Snapshot, Verdict, evaluate};
 use crate::action::{ActionId, Verification};
 use crate::clock::Timestamp;
-use crate::store::{ActionIntent, Guard, Standing};
+use crate::store::{ActionIntent, Braked, Guard, Standing};
 use crate::target::Target;
 
 /// Why nothing is done about a violation, with the time it may next be allowed where that is known.
@@ -18,6 +18,11 @@ use crate::target::Target;
 pub enum Reason {
     /// The policy is disabled.
     Disabled,
+    /// A brake is on.
+    Braked {
+        /// When it releases by itself; `None`: when somebody does.
+        until: Option<Timestamp>,
+    },
     /// The samples name no target: nobody can act on `unknown`.
     NoTarget,
     /// The condition has not been met for as long as `for` asks.
@@ -61,6 +66,7 @@ impl Reason {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
+            Self::Braked { .. } => "braked",
             Self::NoTarget => "no_target",
             Self::Pending { .. } => "pending",
             Self::Exhausted { .. } => "exhausted",
@@ -77,6 +83,7 @@ impl Reason {
     pub const fn next_at(&self) -> Option<Timestamp> {
         match self {
             Self::Pending { until } | Self::Cooldown { until } => Some(*until),
+            Self::Braked { until } => *until,
             _ => None,
         }
     }
@@ -86,6 +93,8 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disabled => f.write_str("the policy is disabled"),
+            Self::Braked { until: Some(until) } => write!(f, "the brake is on until {until}"),
+            Self::Braked { until: None } => f.write_str("the brake is on until somebody releases it"),
             Self::NoTarget => f.write_str("the samples name no target to act on"),
             Self::Pending { until } => write!(f, "the condition must stay met until {until}"),
             Self::Exhausted { actions } => write!(f, "the episode has had {actions} actions, a person must look"),
@@ -146,6 +155,8 @@ pub(super) struct View<'a> {
 pub enum Gate {
     /// The policy is in force and still the one that was judged.
     Enabled,
+    /// No brake is on.
+    Brake,
     /// There is a target to act on.
     Target,
     /// The condition has been met for as long as `for` asks.
@@ -164,8 +175,9 @@ pub enum Gate {
 
 impl Gate {
     /// All gates in the order in which they are asked.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Enabled,
+        Self::Brake,
         Self::Target,
         Self::For,
         Self::Autonomy,
@@ -181,6 +193,7 @@ impl Gate {
         let episode = standing.episode.as_ref();
         let reason = match self {
             Self::Enabled => (!policy.enabled).then_some(Reason::Disabled),
+            Self::Brake => standing.braked.map(|Braked { until }| Reason::Braked { until }),
             Self::Target => target.is_unknown().then_some(Reason::NoTarget),
             Self::For => {
                 let since = episode.map_or(standing.now, |episode| episode.pending_since);
@@ -216,6 +229,7 @@ impl Gate {
         let (name, target) = (policy.name.clone(), (*target).clone());
         match self {
             Self::Enabled => Some(Guard::Revision { policy: name, revision: policy.revision }),
+            Self::Brake => Some(Guard::Brake),
             Self::Attempts => Some(Guard::Attempts { max: limits.actions_per_episode }),
             Self::Exclusion => Some(Guard::Free { target }),
             Self::Cooldown => Some(Guard::Cooldown { policy: name, target, period: policy.cooldown }),

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::Brake;
 use crate::action::{Action, ActionId, Change};
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange, EpisodeId};
@@ -124,6 +125,24 @@ impl AuditEntry {
             policy: Some(policy.clone()),
             target: None,
             reason: None,
+            detail,
+        }
+    }
+
+    /// The entry of a brake that was set.
+    pub fn brake(brake: &Brake) -> Self {
+        let detail = json!({"scope": brake.scope, "until": brake.until});
+        Self {
+            seq: None,
+            tenant: brake.tenant.clone(),
+            at: brake.since,
+            kind: format!("brake.{}", brake.state),
+            actor: brake.actor.clone(),
+            action: None,
+            episode: None,
+            policy: None,
+            target: None,
+            reason: brake.reason.clone(),
             detail,
         }
     }

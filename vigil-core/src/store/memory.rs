@@ -8,8 +8,8 @@ use tokio::sync::Notify;
 
 use self::state::State;
 use super::{
-    ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Due, EpisodeFilter, Guard, MetricBatch,
-    PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
+    ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
+    EpisodeFilter, Guard, MetricBatch, PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
 };
 use crate::action::{Action, ActionId, ActionKey, Change};
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -135,6 +135,7 @@ impl Store for MemoryStore {
             episode: state.episodes.open_one(tenant, policy, target).cloned(),
             last_action: state.actions.last(tenant, policy, target).cloned(),
             busy: state.actions.busy(tenant, target),
+            braked: state.brakes_of(tenant, now).braked(),
         })
     }
 
@@ -199,6 +200,20 @@ impl Store for MemoryStore {
             }
             changed.await;
         }
+    }
+
+    async fn brake(&self, tenant: &TenantId) -> Result<Brakes, StoreError> {
+        let (state, now) = self.lock();
+        Ok(state.brakes_of(tenant, now))
+    }
+
+    async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        Ok(self.lock().0.brakes.values().cloned().collect())
+    }
+
+    async fn set_brake(&self, tenant: &TenantId, change: BrakeChange, actor: &Actor) -> Result<Brakes, StoreError> {
+        let (mut state, now) = self.lock();
+        Ok(state.set_brake(tenant, change, actor, now))
     }
 
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {

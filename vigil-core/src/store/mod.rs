@@ -1,33 +1,38 @@
 //! The [`Store`] seam: the truth about metrics, episodes, actions, policies and the audit.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::action::{Action, ActionId, ActionKey, ActionStatus, ActionType, Change, IllegalChange, Severity};
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, EpisodeState, Resolution};
 use crate::metric::{Metric, MetricId, MetricName, Sample};
-use crate::policy::{ConditionSpec, PolicyName, PolicySpec, Reason};
+use crate::policy::{ConditionSpec, PolicyName, Reason};
 use crate::target::Target;
 use crate::tenant::TenantId;
 
 mod audit;
+mod brake;
 mod memory;
+mod policies;
 
 pub use audit::{Actor, AuditEntry, AuditFilter};
+pub use brake::{Brake, BrakeChange, BrakeScope, BrakeState, Braked, Brakes};
 pub use memory::MemoryStore;
+pub use policies::{Expect, PolicySource, PolicyTable, PolicyWrite, StoredPolicy};
 
 /// Keeps the truth. Held as `Arc<dyn Store>`.
 ///
 /// # Contract
 /// - What a method returned `Ok` for is durable: it is there after the process was killed and started anew.
-/// - [`admit`](Store::admit), [`transition`](Store::transition), [`change_episode`](Store::change_episode) and
-///   [`write_policies`](Store::write_policies) are atomic, and write their audit entries in the same transaction.
+/// - [`admit`](Store::admit), [`transition`](Store::transition), [`change_episode`](Store::change_episode),
+///   [`write_policies`](Store::write_policies) and [`set_brake`](Store::set_brake) are atomic, and write their audit entries in
+///   the same transaction.
+/// - Once `set_brake` has answered that a brake is on, no attempt of an action that it stops starts, on whatever replica, until
+///   it is released or its time has passed.
 /// - Every change of an action or episode is a compare-and-set on its version and raises it. The state machines are
 ///   [`Action::apply`] and [`Episode::apply`]; a Store adds nothing to them.
 /// - At most one action of a (tenant, target) has `occupies`; at most one episode of a (tenant, policy, target) is open.
@@ -88,7 +93,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if the version is another one; [`StoreError::Illegal`] if the state
-    /// machine forbids it; [`StoreError::Occupied`] if the change would occupy a target that another action occupies.
+    /// machine forbids it; [`StoreError::Occupied`] if the change would occupy a target that another action occupies;
+    /// [`StoreError::Braked`] if the change begins an attempt ([`Change::begins_attempt`]) while a brake is on.
     async fn transition(
         &self,
         action: &ActionKey,
@@ -162,6 +168,16 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         actor: &Actor,
     ) -> Result<i64, StoreError>;
 
+    /// The brakes that count for a tenant, on or not.
+    async fn brake(&self, tenant: &TenantId) -> Result<Brakes, StoreError>;
+
+    /// Every brake that was ever set, of all tenants.
+    async fn brakes(&self) -> Result<Vec<Brake>, StoreError>;
+
+    /// Sets a tenant's brake, whatever it was, and waits for starts that are being committed. Only the default tenant's may
+    /// have [`BrakeScope::All`]; another one's stops its own tenant all the same.
+    async fn set_brake(&self, tenant: &TenantId, change: BrakeChange, actor: &Actor) -> Result<Brakes, StoreError>;
+
     /// Gives up to `limit` audit entries that have none yet the next sequence numbers, gapless and in order of insertion,
     /// and answers them. Callers on several replicas take turns.
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
@@ -206,6 +222,12 @@ pub enum StoreError {
     Occupied {
         /// That action.
         by: ActionId,
+    },
+    /// A brake is on: wait until it is released, at `until` if nobody does before.
+    #[error("the brake is on")]
+    Braked {
+        /// When it releases by itself.
+        until: Option<Timestamp>,
     },
     /// The idempotency key was used before with another request.
     #[error("this Idempotency-Key was used before with another request")]
@@ -367,6 +389,8 @@ pub enum Guard {
         /// As the planner saw it.
         revision: i64,
     },
+    /// No brake that counts for the tenant is on. Otherwise [`Reason::Braked`].
+    Brake,
     /// No action on the target is pending, running or occupying. Otherwise [`Reason::Busy`].
     Free {
         /// Which target.
@@ -422,6 +446,8 @@ pub struct Standing {
     pub last_action: Option<Action>,
     /// A managed action on the target that is pending, running or occupying.
     pub busy: Option<ActionId>,
+    /// The brake that is on for the tenant.
+    pub braked: Option<Braked>,
 }
 
 /// Which work [`Store::due`] hands out.
@@ -466,116 +492,4 @@ pub struct EpisodeFilter {
     pub before: Option<EpisodeId>,
     /// At most so many.
     pub limit: usize,
-}
-
-/// Where a policy comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum PolicySource {
-    /// Made through the API or by the embedding program's calls.
-    Api,
-    /// Declared in a file, which alone may change it.
-    File {
-        /// The file's path as configured.
-        path: String,
-    },
-}
-
-/// A policy as it is stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StoredPolicy {
-    /// Whose.
-    pub tenant: TenantId,
-    /// As written.
-    pub spec: PolicySpec,
-    /// Where it comes from.
-    pub source: PolicySource,
-    /// `Some` when a person enabled or disabled a file's policy: wins over `spec.enabled`, survives a reload.
-    pub enabled_override: Option<bool>,
-    /// The generation of the write that made it what it is.
-    pub revision: i64,
-    /// When that was.
-    pub updated_at: Timestamp,
-}
-
-impl StoredPolicy {
-    /// Whether it is in force.
-    pub fn is_enabled(&self) -> bool {
-        self.enabled_override.unwrap_or(self.spec.enabled)
-    }
-}
-
-/// All policies at one generation.
-#[derive(Debug, Clone)]
-pub struct PolicyTable {
-    /// Raised by every change, removals included.
-    pub generation: i64,
-    /// All policies of all tenants.
-    pub policies: Vec<StoredPolicy>,
-}
-
-/// One write of a policy.
-#[derive(Debug, Clone)]
-pub enum PolicyWrite {
-    /// Insert or replace.
-    Put {
-        /// As written; its name is the key.
-        spec: Arc<PolicySpec>,
-        /// Where it comes from.
-        source: PolicySource,
-        /// See [`StoredPolicy::enabled_override`].
-        enabled_override: Option<bool>,
-        /// What must be there before.
-        expect: Expect,
-    },
-    /// Remove.
-    Remove {
-        /// Which.
-        name: PolicyName,
-        /// What must be there before.
-        expect: Expect,
-    },
-}
-
-/// What must be stored before a [`PolicyWrite`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expect {
-    /// Nothing.
-    Absent,
-    /// This revision.
-    Revision(i64),
-    /// Anything or nothing.
-    Any,
-}
-
-impl Expect {
-    /// Whether what is stored under a name is what was expected there. Every Store asks this before it writes.
-    ///
-    /// # Errors
-    /// [`StoreError::Duplicate`], [`StoreError::NotFound`] or [`StoreError::Conflict`], as
-    /// [`write_policies`](Store::write_policies) answers them.
-    pub fn check(self, name: &PolicyName, known: Option<&StoredPolicy>) -> Result<(), StoreError> {
-        let policy = || format!("the policy '{name}'");
-        match (self, known) {
-            (Self::Absent, Some(_)) => Err(StoreError::Duplicate(policy())),
-            (Self::Revision(_), None) => Err(StoreError::NotFound(policy())),
-            (Self::Revision(revision), Some(known)) if known.revision != revision => {
-                Err(StoreError::Conflict(policy()))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The same of a policy that is to be removed, which must be there whatever was expected.
-    ///
-    /// # Errors
-    /// As [`check`](Self::check).
-    pub fn check_removal<'p>(
-        self,
-        name: &PolicyName,
-        known: Option<&'p StoredPolicy>,
-    ) -> Result<&'p StoredPolicy, StoreError> {
-        self.check(name, known)?;
-        known.ok_or_else(|| StoreError::NotFound(format!("the policy '{name}'")))
-    }
 }

@@ -39,6 +39,7 @@ pub struct Telemetry {
     queue_operations: Tally<()>,
     queue_length: IntGauge,
     worker_active: IntGauge,
+    brake_stopped: IntGauge,
     remediation: Histogram,
     loop_latency: Histogram,
     build_info: IntGauge,
@@ -104,6 +105,11 @@ impl Telemetry {
             queue_length: IntGauge::new("vigil_queue_length", "Tasks waiting in the queue, due retries included.")
                 .expect(VALID),
             worker_active: IntGauge::new("vigil_worker_active", "Whether a worker runs: 1 or 0.").expect(VALID),
+            brake_stopped: IntGauge::new(
+                "vigil_brake_stopped",
+                "How many tenants' brakes are on, as this process last saw.",
+            )
+            .expect(VALID),
             remediation: Histogram::with_opts(histogram(
                 "vigil_remediation_duration_seconds",
                 "Time from a call of the remediator to its answer, or to giving up on it.",
@@ -184,6 +190,11 @@ impl Telemetry {
         self.worker_active.set(active.into());
     }
 
+    /// How many brakes are on.
+    pub fn brakes_stopped(&self, brakes: usize) {
+        self.brake_stopped.set(i64::try_from(brakes).unwrap_or(i64::MAX));
+    }
+
     /// The remediator answered, or was given up, after this long.
     pub fn remediation(&self, took: Duration) {
         self.remediation.observe(took.as_secs_f64());
@@ -200,7 +211,7 @@ impl Telemetry {
     /// Takes milliseconds per ten thousand series: call it where blocking is allowed.
     #[must_use]
     pub fn encode(&self) -> String {
-        let collectors: [&dyn Collector; 15] = [
+        let collectors: [&dyn Collector; 16] = [
             &self.build_info,
             &self.requests,
             &self.request_latency,
@@ -212,6 +223,7 @@ impl Telemetry {
             &self.actions,
             &self.worker_tasks,
             &self.worker_active,
+            &self.brake_stopped,
             &self.queue_operations,
             &self.queue_length,
             &self.remediation,

@@ -21,6 +21,7 @@ fn with_everything() -> Telemetry {
     telemetry.queue_operation("enqueue");
     telemetry.queue_length(4);
     telemetry.worker_active(true);
+    telemetry.brakes_stopped(2);
     telemetry.remediation(Duration::from_millis(300));
     telemetry.loop_latency(Duration::from_millis(40));
     telemetry
@@ -49,6 +50,7 @@ fn every_documented_name_has_the_documented_labels() {
     assert_eq!(value("vigil_queue_operations_total", &[("operation", "enqueue")]), Some(1.0));
     assert_eq!(value("vigil_queue_length", &[]), Some(4.0));
     assert_eq!(value("vigil_worker_active", &[]), Some(1.0));
+    assert_eq!(value("vigil_brake_stopped", &[]), Some(2.0));
     assert_eq!(value("vigil_remediation_duration_seconds_count", &[]), Some(1.0));
     assert_eq!(value("vigil_loop_latency_seconds_count", &[]), Some(1.0));
     assert_eq!(value("vigil_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), Some(1.0));
@@ -61,7 +63,7 @@ fn the_text_is_strictly_valid_before_and_after_anything_is_counted() {
     assert_eq!(fresh, used, "every name is there from the start");
     assert_eq!(fresh["vigil_action_count"], "untyped");
     assert_eq!(fresh["vigil_request_latency_seconds"], "histogram");
-    assert_eq!(fresh.len(), 16);
+    assert_eq!(fresh.len(), 17);
 }
 
 #[test]

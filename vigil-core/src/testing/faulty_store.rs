@@ -12,8 +12,8 @@ use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Resolutio
 use crate::metric::{MetricName, Sample};
 use crate::policy::PolicyName;
 use crate::store::{
-    ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Due, EpisodeFilter, Guard, MetricBatch,
-    PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
+    ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
+    EpisodeFilter, Guard, MetricBatch, PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
 };
 use crate::target::Target;
 use crate::tenant::TenantId;
@@ -163,6 +163,18 @@ impl Store for FaultyStore {
         actor: &Actor,
     ) -> Result<i64, StoreError> {
         self.call("write_policies", self.inner.write_policies(tenant, writes, actor)).await
+    }
+
+    async fn brake(&self, tenant: &TenantId) -> Result<Brakes, StoreError> {
+        self.call("brake", self.inner.brake(tenant)).await
+    }
+
+    async fn brakes(&self) -> Result<Vec<Brake>, StoreError> {
+        self.call("brakes", self.inner.brakes()).await
+    }
+
+    async fn set_brake(&self, tenant: &TenantId, change: BrakeChange, actor: &Actor) -> Result<Brakes, StoreError> {
+        self.call("set_brake", self.inner.set_brake(tenant, change, actor)).await
     }
 
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {

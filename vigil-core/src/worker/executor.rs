@@ -52,6 +52,8 @@ pub(super) struct Executor<'a> {
 impl<'a> Executor<'a> {
     /// How long a task waits whose target is occupied, or whose action another worker has.
     const BUSY: Duration = Duration::from_secs(1);
+    /// The longest wait between two looks at an action that a brake stops.
+    const BRAKED: Duration = Duration::from_secs(5);
     /// The longest wait between two probes.
     const PROBE: Duration = Duration::from_secs(5);
 
@@ -105,6 +107,7 @@ impl<'a> Executor<'a> {
         match self.transition(&action, Change::Start { lease, deadline }).await {
             Ok(running) => self.send(running, claim, begun).await,
             Err(StoreError::Occupied { .. }) => Ok(Disposition::Again(Self::BUSY)),
+            Err(StoreError::Braked { .. }) => Ok(Disposition::Again(self.braked(claim))),
             Err(StoreError::Conflict(_)) => Ok(Disposition::Again(Duration::ZERO)),
             Err(error) => Err(error),
         }
@@ -209,8 +212,14 @@ impl<'a> Executor<'a> {
         }
         let begun = Instant::now();
         let (lease, deadline) = (self.context.settings.lease, self.context.settings.deadline);
-        match self.transition(&action, Change::SendAgain { lease, deadline, error }).await {
+        match self.transition(&action, Change::SendAgain { lease, deadline, error: error.clone() }).await {
             Ok(running) => Box::pin(self.send(running, claim, begun)).await,
+            // Nothing was done, and nothing may be: it waits as if it had not been taken.
+            Err(StoreError::Braked { .. }) => {
+                let delay = self.braked(claim);
+                self.finish(&action, Change::Defer { delay, error: format!("{error}; then the brake was on") }).await?;
+                Ok(Disposition::Again(delay))
+            }
             Err(StoreError::Conflict(_)) => Ok(Disposition::Again(Duration::ZERO)),
             Err(error) => Err(error),
         }
@@ -329,6 +338,11 @@ impl<'a> Executor<'a> {
             reason, "action changed");
         self.context.announce(after.clone());
         Ok(after)
+    }
+
+    /// How long an action waits that a brake stops: the longer the more often it was looked at.
+    fn braked(&self, claim: &Claim) -> Duration {
+        self.backoff(claim.deliveries).clamp(Self::BUSY, Self::BRAKED)
     }
 
     fn backoff(&self, deliveries: u32) -> Duration {

@@ -7,6 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::time::timeout;
+use vigil_core::tenant::TenantId;
 
 use crate::dto::ServiceHealth;
 use crate::problem::{ApiError, chain};
@@ -31,14 +32,17 @@ struct Readiness {
     store: &'static str,
     queue: &'static str,
     remediator: &'static str,
+    /// Whether the default tenant's brake is on.
+    brake: &'static str,
 }
 
-/// Store and queue can serve. A remediator that is down does not make it 503: actions wait for it.
+/// Store and queue can serve. A remediator that is down, or a brake that is on, does not make it 503: actions wait.
 pub(crate) async fn ready(State(app): State<App>) -> Response {
-    let (store, queue, remediator) = tokio::join!(
+    let (store, queue, remediator, brake) = tokio::join!(
         is_up(&app, "store", app.vigil.store().ping()),
         is_up(&app, "queue", app.vigil.queue().ping()),
         is_up(&app, "remediator", app.vigil.remediator().ping()),
+        brake(&app),
     );
     let word = |up| if up { "up" } else { "down" };
     let status = if store && queue { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -48,8 +52,18 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
         store: word(store),
         queue: word(queue),
         remediator: word(remediator),
+        brake,
     };
     (status, Json(readiness)).into_response()
+}
+
+async fn brake(app: &App) -> &'static str {
+    let tenant = TenantId::default();
+    match timeout(app.config.ping_timeout, app.vigil.store().brake(&tenant)).await {
+        Ok(Ok(brakes)) if brakes.braked().is_some() => "stopped",
+        Ok(Ok(_)) => "released",
+        Ok(Err(_)) | Err(_) => "unknown",
+    }
 }
 
 /// The health of a service that lives by the store.

@@ -1,6 +1,7 @@
 //! The handlers, one file for each group of endpoints.
 
 pub(crate) mod actions;
+pub(crate) mod brake;
 pub(crate) mod evaluate;
 pub(crate) mod health;
 pub(crate) mod ingest;

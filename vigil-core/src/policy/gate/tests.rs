@@ -27,7 +27,7 @@ fn case() -> Case {
     let target = Target::new("web-1").unwrap();
     let metrics = Snapshot::new([sample("cpu", 93.0, at(NOW))], at(NOW - 300));
     let episode = episode(&policy, &target, NOW);
-    let standing = Standing { now: at(NOW), episode: Some(episode), last_action: None, busy: None };
+    let standing = Standing { now: at(NOW), episode: Some(episode), last_action: None, busy: None, braked: None };
     Case { policy, target, metrics, standing }
 }
 
@@ -69,17 +69,20 @@ impl Case {
 
 #[test]
 fn the_gates_are_asked_in_their_order() {
-    use Gate::{Attempts, Autonomy, Cooldown, Enabled, Exclusion, For, Freshness, Target};
-    assert_eq!(Gate::ALL, [Enabled, Target, For, Autonomy, Attempts, Exclusion, Cooldown, Freshness]);
+    use Gate::{Attempts, Autonomy, Brake, Cooldown, Enabled, Exclusion, For, Freshness, Target};
+    assert_eq!(Gate::ALL, [Enabled, Brake, Target, For, Autonomy, Attempts, Exclusion, Cooldown, Freshness]);
     // Everything is shut; each gate that is opened shows the next one.
     let mut all = case().with_last(NOW - 1, Some(NOW), Some(Verification::Awaiting));
     all.policy = policy(&json!({"enabled": false, "auto_remediate": false, "for": 60}));
     all.target = crate::target::Target::unknown();
     all.standing.busy = Some(ActionId(1));
+    all.standing.braked = Some(Braked { until: None });
     all.standing.episode.as_mut().unwrap().actions = 3;
     let said = |case: &Case| case.reason().map_or(case.decide().as_str(), |reason| reason.code());
     let mut order = vec![said(&all)];
     all.policy.enabled = true;
+    order.push(said(&all));
+    all.standing.braked = None;
     order.push(said(&all));
     all.target = crate::target::Target::new("web-1").unwrap();
     order.push(said(&all));
@@ -99,6 +102,7 @@ fn the_gates_are_asked_in_their_order() {
     order.push(said(&all));
     let expected = [
         "disabled",
+        "braked",
         "no_target",
         "pending",
         "suggest",
@@ -129,6 +133,7 @@ fn open_gates_lead_to_an_intent_that_says_everything() {
     let (policy, target) = (case().policy.name, case().target);
     let expected = vec![
         Guard::Revision { policy: policy.clone(), revision: 1 },
+        Guard::Brake,
         Guard::Attempts { max: 3 },
         Guard::Free { target: target.clone() },
         Guard::Cooldown { policy: policy.clone(), target: target.clone(), period: Duration::from_secs(300) },
@@ -142,6 +147,16 @@ fn a_disabled_policy_is_blocked() {
     let mut case = case();
     case.policy.enabled = false;
     assert_eq!(case.reason(), Some(Reason::Disabled));
+}
+
+#[test]
+fn nothing_is_done_while_a_brake_is_on() {
+    for until in [None, Some(at(NOW + 60))] {
+        let mut case = case();
+        case.standing.braked = Some(Braked { until });
+        let reason = case.reason().unwrap();
+        assert_eq!((&reason, reason.code(), reason.next_at()), (&Reason::Braked { until }, "braked", until));
+    }
 }
 
 #[test]

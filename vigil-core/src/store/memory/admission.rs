@@ -6,7 +6,7 @@ use crate::action::{ActionId, Verification};
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange};
 use crate::policy::Reason;
-use crate::store::{ActionIntent, Admission, AuditEntry, Guard, StoreError};
+use crate::store::{ActionIntent, Admission, AuditEntry, Braked, Guard, StoreError};
 
 impl State {
     pub(super) fn admit(
@@ -68,6 +68,7 @@ impl State {
                 let holds = stored.is_some_and(|stored| stored.revision == *revision && stored.is_enabled());
                 (!holds).then_some(Reason::PolicyChanged)
             }
+            Guard::Brake => self.brakes_of(tenant, now).braked().map(|Braked { until }| Reason::Braked { until }),
             Guard::Free { target } => self.actions.busy(tenant, target).map(|action| Reason::Busy { action }),
             Guard::Cooldown { policy, target, period } => {
                 let until = self.actions.last(tenant, policy, target)?.started_at + *period;

@@ -1,6 +1,7 @@
 //! [`State`]: all tables, and the calls that touch more than one of them. Each call checks everything before it writes
 //! anything, so that an error leaves no trace.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::actions::ActionTable;
@@ -14,7 +15,9 @@ use crate::action::{Action, ActionKey, Change};
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Resolution};
 use crate::metric::MetricId;
-use crate::store::{Actor, AuditEntry, MetricBatch, PolicyWrite, Recorded, Scope, StoreError};
+use crate::store::{
+    Actor, AuditEntry, Brake, BrakeChange, Braked, Brakes, MetricBatch, PolicyWrite, Recorded, Scope, StoreError,
+};
 use crate::tenant::TenantId;
 
 #[derive(Debug, Default)]
@@ -26,6 +29,7 @@ pub(super) struct State {
     pub(super) episodes: EpisodeTable,
     pub(super) policies: PolicyRows,
     pub(super) audit: AuditLog,
+    pub(super) brakes: BTreeMap<TenantId, Brake>,
     pub(super) recorded: Answers<Vec<MetricId>>,
     pub(super) admitted: Answers<Action>,
 }
@@ -70,6 +74,11 @@ impl State {
     ) -> Result<Action, StoreError> {
         let before = self.action_at(key, version)?.clone();
         let after = before.apply(change, now)?;
+        if change.begins_attempt()
+            && let Some(Braked { until }) = self.brakes_of(&key.tenant, now).braked()
+        {
+            return Err(StoreError::Braked { until });
+        }
         if after.occupies
             && !before.occupies
             && let Some(by) = self.actions.occupant(&after.tenant, &after.target)
@@ -85,6 +94,28 @@ impl State {
             self.apply_to_episode(&episode, &EpisodeChange::Resolve { resolution }, actor, now);
         }
         Ok(after)
+    }
+
+    /// The brakes that count for a tenant.
+    pub(super) fn brakes_of(&self, tenant: &TenantId, now: Timestamp) -> Brakes {
+        Brakes::of(
+            tenant,
+            [tenant, &TenantId::default()].into_iter().filter_map(|of| self.brakes.get(of)).cloned(),
+            now,
+        )
+    }
+
+    pub(super) fn set_brake(
+        &mut self,
+        tenant: &TenantId,
+        change: BrakeChange,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Brakes {
+        let brake = change.apply(tenant, actor, now);
+        self.audit.add(AuditEntry::brake(&brake));
+        self.brakes.insert(tenant.clone(), brake);
+        self.brakes_of(tenant, now)
     }
 
     pub(super) fn extend_lease(

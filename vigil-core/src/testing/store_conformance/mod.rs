@@ -51,6 +51,8 @@ pub mod admission;
 #[doc(hidden)]
 pub mod audit;
 #[doc(hidden)]
+pub mod brake;
+#[doc(hidden)]
 pub mod due;
 #[doc(hidden)]
 pub mod episodes;
@@ -204,6 +206,20 @@ macro_rules! store_conformance {
                 a_change_that_should_end_an_episode_that_has_ended_still_happens,
                 a_refused_change_ends_no_episode,
             }
+            brake {
+                nobody_ever_set_a_brake_and_nothing_is_stopped,
+                a_brake_is_kept_with_every_field,
+                nothing_is_admitted_under_its_guard_while_a_brake_is_on,
+                an_action_without_the_guard_is_admitted_and_waits,
+                no_attempt_begins_while_a_brake_is_on_and_what_runs_is_finished,
+                a_brake_releases_by_itself_when_its_time_has_come,
+                a_released_brake_stops_nothing,
+                the_brake_of_one_tenant_stops_no_other,
+                the_default_tenants_brake_for_all_stops_every_tenant,
+                only_the_default_tenants_brake_stops_others,
+                a_standing_shows_the_brake_that_lasts_longest,
+                every_setting_of_a_brake_is_audited_and_no_refused_start_is,
+            }
             leases {
                 an_extension_runs_from_now_and_is_no_news,
                 a_lease_that_has_run_out_is_not_extended,
@@ -303,6 +319,8 @@ macro_rules! store_conformance {
                 many_recorders_lose_no_sample_and_the_newest_wins,
                 of_many_batches_with_one_key_one_is_written,
                 of_many_requests_with_one_key_one_is_admitted,
+                no_attempt_begins_after_a_brake_was_answered,
+                nothing_is_admitted_under_the_guard_after_a_brake_was_answered,
                 many_verifiers_are_handed_each_action_once,
                 many_sequencers_leave_no_gap_and_no_double,
                 entries_written_while_others_are_sequenced_are_all_sequenced,
@@ -317,6 +335,7 @@ macro_rules! store_conformance {
                 policies_are_there_again_and_the_generation_goes_on,
                 the_audit_is_there_again_and_its_sequence_goes_on,
                 a_request_is_still_known_by_its_key,
+                a_brake_is_there_again,
             }
         }
     };
@@ -331,6 +350,7 @@ mod tests {
         let groups = [
             include_str!("admission.rs"),
             include_str!("audit.rs"),
+            include_str!("brake.rs"),
             include_str!("due.rs"),
             include_str!("episodes.rs"),
             include_str!("guards.rs"),

@@ -8,10 +8,13 @@ use super::bench::{
     ALL, LEASE, SECOND, SETTLE, actor, by_policy, complete, cooldown, evidence, for_episode, free, name, put, scope,
     start, take_over,
 };
+use super::brake::{released, stopped};
 use crate::action::{ActionId, ActionStatus};
 use crate::clock::Timestamp;
 use crate::policy::Reason;
-use crate::store::{ActionFilter, ActionIntent, Admission, Due, Expect, Guard, Idempotency, MetricBatch, StoreError};
+use crate::store::{
+    ActionFilter, ActionIntent, Admission, BrakeScope, Due, Expect, Guard, Idempotency, MetricBatch, StoreError,
+};
 use crate::tenant::TenantId;
 use crate::testing::{batch, episode_intent, intent, metric, policy};
 
@@ -240,6 +243,69 @@ pub async fn of_many_requests_with_one_key_one_is_admitted(t: &mut StoreBench) {
     assert_eq!(answers.iter().filter(|answer| matches!(answer, Admission::Admitted(_))).count(), 1);
     assert_eq!(answers.iter().filter(|answer| matches!(answer, Admission::Replayed(_))).count(), CALLERS - 1);
     assert_eq!(all_actions(t).await.len(), 1);
+}
+
+type Racing = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Sets the brake while others race, and checks that there are no more of what `count` counts than when it was answered.
+async fn braked_amid(t: &StoreBench, racer: impl Fn(usize) -> Racing, count: impl AsyncFn() -> usize) {
+    let mut racers = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        racers.spawn(racer(caller));
+    }
+    // Some of them are through before it, and some are not.
+    tokio::task::yield_now().await;
+    let stop = stopped(BrakeScope::Tenant, None);
+    t.store().set_brake(&TenantId::default(), stop, &actor()).await.unwrap();
+    let answered = count().await;
+    racers.join_all().await;
+    assert_eq!(count().await, answered);
+    t.store().set_brake(&TenantId::default(), released(), &actor()).await.unwrap();
+}
+
+pub async fn no_attempt_begins_after_a_brake_was_answered(t: &mut StoreBench) {
+    for round in 0..5 {
+        let mut pending = Vec::new();
+        for caller in 0..CALLERS {
+            let mut own = Vec::new();
+            for number in 0..4 {
+                own.push(t.admit(intent(&format!("web-{round}-{caller}-{number}"))).await);
+            }
+            pending.push(own);
+        }
+        let racer = |caller: usize| -> Racing {
+            let (store, own) = (t.store(), pending[caller].clone());
+            Box::pin(async move {
+                for action in own {
+                    match store.transition(&action.key(), action.version, start(), None, &actor()).await {
+                        Ok(_) | Err(StoreError::Braked { until: None }) => {}
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+            })
+        };
+        let running =
+            async || all_actions(t).await.iter().filter(|action| action.status == ActionStatus::Running).count();
+        braked_amid(t, racer, running).await;
+    }
+}
+
+pub async fn nothing_is_admitted_under_the_guard_after_a_brake_was_answered(t: &mut StoreBench) {
+    for round in 0..5 {
+        let racer = |caller: usize| -> Racing {
+            let store = t.store();
+            Box::pin(async move {
+                for number in 0..4 {
+                    let on = format!("web-{round}-{caller}-{number}");
+                    match store.admit(intent(&on), &[Guard::Brake]).await.unwrap() {
+                        Admission::Admitted(_) | Admission::Blocked(Reason::Braked { until: None }) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+            })
+        };
+        braked_amid(t, racer, async || all_actions(t).await.len()).await;
+    }
 }
 
 pub async fn many_verifiers_are_handed_each_action_once(t: &mut StoreBench) {

@@ -3,13 +3,14 @@
 
 use super::StoreBench;
 use super::bench::{
-    ALL, DEADLINE, LEASE, SECOND, SETTLE, by_policy, cancel, complete, fail, for_episode, free, indeterminate, name,
-    scope, start, take_over,
+    ALL, DEADLINE, LEASE, SECOND, SETTLE, actor, by_policy, cancel, complete, fail, for_episode, free, indeterminate,
+    name, scope, start, take_over,
 };
+use super::brake::stopped;
 use crate::action::{Action, ActionStatus};
 use crate::clock::Timestamp;
 use crate::policy::Reason;
-use crate::store::{ActionIntent, Admission, Due, Idempotency, MetricBatch, StoreError};
+use crate::store::{ActionIntent, Admission, BrakeScope, Due, Idempotency, MetricBatch, StoreError};
 use crate::tenant::TenantId;
 use crate::testing::{batch, intent, metric, policy};
 
@@ -142,4 +143,15 @@ pub async fn a_request_is_still_known_by_its_key(t: &mut StoreBench) {
     let other = Idempotency { fingerprint: "g".to_owned(), ..key().unwrap() };
     let refused = t.store().admit(ActionIntent { idempotency: Some(other), ..keyed }, &[]).await;
     assert!(matches!(refused, Err(StoreError::KeyReused)), "{refused:?}");
+}
+
+pub async fn a_brake_is_there_again(t: &mut StoreBench) {
+    let action = t.admit(intent("a")).await;
+    let of = TenantId::default();
+    let set = t.store().set_brake(&of, stopped(BrakeScope::All, None), &actor()).await.unwrap();
+    if !t.reopen().await {
+        return;
+    }
+    assert_eq!(t.store().brake(&of).await.unwrap().own, set.own);
+    assert!(matches!(t.try_change(&action, start()).await, Err(StoreError::Braked { until: None })));
 }
