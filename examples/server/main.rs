@@ -25,6 +25,7 @@ use vigil_store_sqlite::SqliteStore;
 mod config;
 mod file;
 mod flags;
+mod shown;
 
 use config::{Config, Database};
 use flags::Flags;
@@ -48,7 +49,8 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(config: Config) -> Result<(), Fatal> {
+async fn run(mut config: Config) -> Result<(), Fatal> {
+    config.http.shown = shown::shown(&config);
     start_logging("server", config.log_level, config.log_format);
     let backend = Backend::open(&config.database).await?;
     let mut vigil = Vigil::builder().store(backend.store());

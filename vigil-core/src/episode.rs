@@ -211,6 +211,11 @@ pub enum EpisodeChange {
         /// Why.
         resolution: Resolution,
     },
+    /// A person ends it, however it stands.
+    Reset {
+        /// Why, in words.
+        reason: Option<String>,
+    },
 }
 
 impl EpisodeChange {
@@ -220,7 +225,7 @@ impl EpisodeChange {
             Self::Observe { .. } | Self::Hold => None,
             Self::Fire => Some("firing"),
             Self::Refuse { .. } => Some("blocked"),
-            Self::Resolve { .. } => Some("resolved"),
+            Self::Resolve { .. } | Self::Reset { .. } => Some("resolved"),
         }
     }
 }
@@ -297,14 +302,17 @@ impl Episode {
                 let (since, count) = same.map_or((now, 1), |known| (known.since, known.count + 1));
                 next.refusal = Some(Refusal { reason: reason.clone(), since, count });
             }
-            EpisodeChange::Resolve { resolution } => {
-                next.state = EpisodeState::Resolved;
-                next.resolved_at = Some(now);
-                next.resolution = Some(*resolution);
-                next.refusal = None;
-            }
+            EpisodeChange::Resolve { resolution } => next.end(*resolution, now),
+            EpisodeChange::Reset { .. } => next.end(Resolution::Reset, now),
         }
         Some(next)
+    }
+
+    fn end(&mut self, resolution: Resolution, now: Timestamp) {
+        self.state = EpisodeState::Resolved;
+        self.resolved_at = Some(now);
+        self.resolution = Some(resolution);
+        self.refusal = None;
     }
 
     /// The row after an action was admitted for it.

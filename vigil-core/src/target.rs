@@ -68,6 +68,11 @@ impl TargetTags {
         Self(tags.into_iter().map(Into::into).collect())
     }
 
+    /// The tags, the first present one wins.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|tag| &**tag)
+    }
+
     /// Finds the target in a sample's tags and takes that tag out of them: what remains names the series.
     ///
     /// A tag whose value cannot be a target (empty, too long, `unknown`) counts as absent.

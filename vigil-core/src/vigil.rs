@@ -35,6 +35,8 @@ use crate::worker::work;
 
 mod operate;
 
+pub use operate::Why;
+
 /// The assembled control loop. Hold it in an `Arc`; call [`run`](Vigil::run) once.
 ///
 /// It is a guest: it reads no environment, installs nothing global, catches no signal. All its tasks live in `run`.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
+use serde_json::{Map, Value};
 use vigil_core::invalid::InvalidValue;
 
 use crate::simulator::Simulator;
@@ -36,6 +37,8 @@ pub struct HttpConfig {
     pub simulator: Option<Arc<Simulator>>,
     /// How long requests in flight may take after shutdown was asked for.
     pub drain: Duration,
+    /// What the program adds to `GET /api/v1/settings`: what it runs with beside this. It must leave out what is secret.
+    pub shown: Map<String, Value>,
 }
 
 impl Default for HttpConfig {
@@ -53,6 +56,7 @@ impl Default for HttpConfig {
             max_streams: 1024,
             simulator: None,
             drain: Duration::from_secs(30),
+            shown: Map::new(),
         }
     }
 }

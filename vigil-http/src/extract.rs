@@ -159,6 +159,17 @@ pub(crate) mod cursor {
         Ok((Timestamp::from_micros(number(&bytes[..8])), ActionId(number(&bytes[8..]))))
     }
 
+    /// Behind a number.
+    pub(crate) fn of_number(number: i64) -> String {
+        hex(&number.to_be_bytes())
+    }
+
+    /// What [`of_number`] made.
+    pub(crate) fn number(text: &str) -> Result<i64, String> {
+        let bytes: Option<[u8; 8]> = bytes(text).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(i64::from_be_bytes).ok_or_else(|| NOT_OURS.to_owned())
+    }
+
     /// Behind a name.
     pub(crate) fn of_name(name: &str) -> String {
         hex(name.as_bytes())
@@ -169,8 +180,10 @@ pub(crate) mod cursor {
         bytes(text).filter(|b| !b.is_empty()).and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(invalid)
     }
 
+    pub(crate) const NOT_OURS: &str = "must be a next_cursor of an earlier page";
+
     fn invalid() -> ApiError {
-        ApiError::field("/cursor", "must be a next_cursor of an earlier page")
+        ApiError::field("/cursor", NOT_OURS)
     }
 
     fn hex(bytes: &[u8]) -> String {

@@ -8,6 +8,7 @@ mod extract;
 mod fields;
 mod layers;
 mod live;
+mod params;
 mod problem;
 mod remediator;
 mod request_id;

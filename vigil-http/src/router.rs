@@ -8,7 +8,7 @@ use axum::{Extension, Router};
 use tokio::sync::Semaphore;
 use vigil_core::Vigil;
 
-use crate::api::{actions, brake, evaluate, health, ingest, policies, queue, simulator};
+use crate::api::{actions, audit, brake, episodes, evaluate, health, ingest, policies, queue, series, settings, simulator, why};
 use crate::body::BodyLimit;
 use crate::config::HttpConfig;
 use crate::{layers, live};
@@ -55,6 +55,14 @@ pub fn router(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
     routes.add("/api/v1/policies/{name}", one);
     routes.add("/api/v1/policies/{name}/enable", put(policies::enable));
     routes.add("/api/v1/policies/{name}/disable", put(policies::disable));
+    routes.add("/api/v1/episodes", get(episodes::list));
+    routes.add("/api/v1/episodes/{id}", get(episodes::show));
+    routes.add("/api/v1/episodes/{id}/reset", post(episodes::reset));
+    routes.add("/api/v1/audit", get(audit::list));
+    routes.add("/api/v1/series", get(series::list));
+    routes.add("/api/v1/query", get(series::query));
+    routes.add("/api/v1/settings", get(settings::show));
+    routes.add("/api/v1/why", get(why::why));
     routes.add("/api/v1/brake", get(brake::show).put(brake::set));
     routes.add("/api/v1/ui/queue/stats", get(queue::stats));
     for at in ["/api/v1/simulator", "/api/v1/ui/simulator"] {

@@ -129,6 +129,13 @@ async fn an_outage_is_503_everywhere_and_nothing_is_half_done() {
         ("POST", "/api/v1/policies/reload", ""),
         ("POST", "/api/v1/policies/evaluate", r#"{"metrics": {"cpu": 95}, "target": "web"}"#),
         ("GET", "/api/v1/ui/queue/stats", ""),
+        ("GET", "/api/v1/episodes", ""),
+        ("GET", "/api/v1/episodes/1", ""),
+        ("POST", "/api/v1/episodes/1/reset", ""),
+        ("GET", "/api/v1/audit", ""),
+        ("GET", "/api/v1/series", ""),
+        ("GET", "/api/v1/query?metric=cpu", ""),
+        ("GET", "/api/v1/why?policy=p&target=web", ""),
         ("GET", "/api/v1/brake", ""),
         ("PUT", "/api/v1/brake", r#"{"state": "stopped", "reason": "deploying"}"#),
     ] {
@@ -137,7 +144,7 @@ async fn an_outage_is_503_everywhere_and_nothing_is_half_done() {
         answer.assert_problem(503);
         assert!(!String::from_utf8_lossy(&answer.body).contains("injected"), "the cause is for the log");
     }
-    for path in ["/health", "/metrics", "/api/v1/policies", "/api/v1/policies/runner/status"] {
+    for path in ["/health", "/metrics", "/api/v1/settings", "/api/v1/policies", "/api/v1/policies/runner/status"] {
         assert_eq!(world.get(path).await.status.as_u16(), 200, "{path} needs neither");
     }
     world.store.faults().up();

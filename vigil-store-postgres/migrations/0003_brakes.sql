@@ -8,3 +8,9 @@ CREATE TABLE brakes (
     since  TIMESTAMPTZ NOT NULL,
     actor  TEXT        NOT NULL
 );
+
+-- What people look at: series by name, and the audit by policy, target and rare kinds.
+CREATE INDEX series_by_name ON series_latest (tenant, name, target, digest);
+CREATE INDEX audit_by_policy ON audit (tenant, policy, seq) WHERE policy IS NOT NULL;
+CREATE INDEX audit_by_target ON audit (tenant, target, seq) WHERE target IS NOT NULL;
+CREATE INDEX audit_by_kind ON audit (tenant, kind, seq) WHERE kind NOT LIKE 'action.%' AND kind NOT LIKE 'episode.%';

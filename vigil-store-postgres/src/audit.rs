@@ -1,6 +1,6 @@
 //! The audit: entries are inserted in their change's statement or transaction and numbered later, without gaps.
 
-use sqlx::{PgConnection, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use vigil_core::policy::PolicyName;
 use vigil_core::store::{AuditEntry, AuditFilter};
 use vigil_core::target::Target;
@@ -66,7 +66,7 @@ pub(crate) async fn list(
     tenant: &TenantId,
     filter: &AuditFilter,
 ) -> Result<Vec<AuditEntry>, Error> {
-    let mut query = sqlx::query(list_statement(filter))
+    let mut query = sqlx::query(AssertSqlSafe(list_statement(filter)))
         .bind(tenant.as_str().to_owned())
         .bind(filter.after)
         .bind(row::limit(filter.limit));
@@ -75,6 +75,18 @@ pub(crate) async fn list(
     }
     if let Some(episode) = filter.episode {
         query = query.bind(episode.0);
+    }
+    if let Some(policy) = &filter.policy {
+        query = query.bind(policy.as_str().to_owned());
+    }
+    if let Some(target) = &filter.target {
+        query = query.bind(target.as_str().to_owned());
+    }
+    if let Some(kind) = &filter.kind {
+        query = query.bind(kind.clone());
+    }
+    if let Some(since) = filter.since {
+        query = query.bind(At(since)).bind(At(since - AuditFilter::DISORDER));
     }
     let rows = query.fetch_all(connection).await?;
     rows.iter().map(row::audit_entry).collect()
@@ -92,14 +104,38 @@ pub(crate) async fn head(connection: &mut PgConnection) -> Result<i64, Error> {
     Ok(head.try_get(0)?)
 }
 
-/// One statement per combination of filters, so that each uses its index.
-pub(crate) fn list_statement(filter: &AuditFilter) -> &'static str {
-    match (filter.action.is_some(), filter.episode.is_some()) {
-        (false, false) => "SELECT * FROM audit WHERE tenant = $1 AND seq > $2 ORDER BY seq LIMIT $3",
-        (true, false) => "SELECT * FROM audit WHERE tenant = $1 AND seq > $2 AND action = $4 ORDER BY seq LIMIT $3",
-        (false, true) => "SELECT * FROM audit WHERE tenant = $1 AND seq > $2 AND episode = $4 ORDER BY seq LIMIT $3",
-        (true, true) => {
-            "SELECT * FROM audit WHERE tenant = $1 AND seq > $2 AND action = $4 AND episode = $5 ORDER BY seq LIMIT $3"
+/// One statement per combination of filters, so that each uses its index. `$1` tenant, `$2` after, `$3` limit, then what is
+/// there.
+pub(crate) fn list_statement(filter: &AuditFilter) -> String {
+    let mut statement = "SELECT * FROM audit WHERE tenant = $1 AND seq > $2".to_owned();
+    let mut place = 3;
+    let mut next = || {
+        place += 1;
+        format!("${place}")
+    };
+    for (there, column) in [
+        (filter.action.is_some(), "action"),
+        (filter.episode.is_some(), "episode"),
+        (filter.policy.is_some(), "policy"),
+        (filter.target.is_some(), "target"),
+        (filter.kind.is_some(), "kind"),
+    ] {
+        if there {
+            statement += &format!(" AND {column} = {}", next());
         }
     }
+    // The index of rare kinds is known by this.
+    if filter.is_of_a_rare_kind() {
+        statement += " AND kind NOT LIKE 'action.%' AND kind NOT LIKE 'episode.%'";
+    }
+    // What is older than the disorder has been sequenced before: all that is wanted lies behind it.
+    if filter.since.is_some() {
+        statement += &format!(
+            " AND at >= {} AND seq > coalesce((SELECT seq FROM audit AS older \
+               WHERE older.at < {} AND older.seq IS NOT NULL ORDER BY older.at DESC LIMIT 1), 0)",
+            next(),
+            next()
+        );
+    }
+    statement + " ORDER BY seq LIMIT $3"
 }

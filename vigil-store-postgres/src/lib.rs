@@ -22,6 +22,7 @@ mod policies;
 mod retention;
 mod row;
 mod scopes;
+mod series;
 mod store;
 mod time;
 mod writer;

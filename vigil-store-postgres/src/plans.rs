@@ -8,16 +8,19 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use vigil_core::action::{ActionId, ActionStatus};
+use vigil_core::clock::Timestamp;
 use vigil_core::episode::EpisodeId;
-use vigil_core::store::{ActionFilter, AuditFilter, Due};
+use vigil_core::metric::{MetricName, Tags};
+use vigil_core::policy::PolicyName;
+use vigil_core::store::{ActionFilter, Aggregate, AuditFilter, Due, RangeQuery, SeriesFilter};
 use vigil_core::target::Target;
 
-use crate::{PostgresOptions, PostgresStore, actions, admission, audit, episodes, metrics, policies, scopes};
+use crate::{PostgresOptions, PostgresStore, actions, admission, audit, episodes, metrics, policies, scopes, series};
 
 /// A statement under the name of what it is for, with something to bind to each of its parameters.
 struct Hot {
     name: &'static str,
-    statement: &'static str,
+    statement: String,
     values: &'static str,
 }
 
@@ -29,7 +32,12 @@ fn hot() -> Vec<Hot> {
     };
     let pending = Some(ActionStatus::Pending);
     let of = |action, episode| AuditFilter { action, episode, ..AuditFilter::default() };
-    let hot = |name, statement, values| Hot { name, statement, values };
+    fn hot(name: &'static str, statement: impl Into<String>, values: &'static str) -> Hot {
+        Hot { name, statement: statement.into(), values }
+    }
+    let (p, web) = (PolicyName::new("p-7").ok(), Target::new("web-7").ok());
+    let series = |filter: SeriesFilter| series::list_statement(&filter);
+    let audited = |filter: AuditFilter| audit::list_statement(&filter);
     vec![
         hot("snapshot of a target", metrics::SNAPSHOT, "'default', 'web-7', now() - interval '5 minutes'"),
         hot(
@@ -67,8 +75,62 @@ fn hot() -> Vec<Hot> {
         hot("audit of a tenant", audit::list_statement(&of(None, None)), "'default', 7, 50"),
         hot("audit of an action", audit::list_statement(&of(Some(ActionId(1)), None)), "'default', 7, 50, 7"),
         hot("audit of an episode", audit::list_statement(&of(None, Some(EpisodeId(1)))), "'default', 7, 50, 7"),
+        hot(
+            "audit of a policy",
+            audited(AuditFilter { policy: p, ..AuditFilter::default() }),
+            "'default', 7, 50, 'p-7'",
+        ),
+        hot(
+            "audit of a target",
+            audited(AuditFilter { target: web.clone(), ..AuditFilter::default() }),
+            "'default', 7, 50, 'web-7'",
+        ),
+        hot(
+            "audit of a rare kind",
+            audited(AuditFilter { kind: Some("brake.stopped".to_owned()), ..AuditFilter::default() }),
+            "'default', 7, 50, 'brake.stopped'",
+        ),
+        hot(
+            "audit since a time",
+            audited(AuditFilter { since: Some(Timestamp::MIN), ..AuditFilter::default() }),
+            "'default', 7, 50, now() - interval '1 hour', now() - interval '61 minutes'",
+        ),
+        hot("series", series(SeriesFilter::default()), "'default', 100"),
+        hot(
+            "series of a target",
+            series(SeriesFilter { target: web.clone(), ..SeriesFilter::default() }),
+            "'default', 100, 'web-7'",
+        ),
+        hot(
+            "series by prefix",
+            series(SeriesFilter { prefix: Some("metric-1".to_owned()), ..SeriesFilter::default() }),
+            "'default', 100, 'metric-1', 'metric-2'",
+        ),
+        hot(
+            "range of a target",
+            series::points_statement(&range(web)),
+            "'default', 'cpu', now() - interval '1 hour', now(), 60000000, '{}', 'web-7', 11001",
+        ),
+        hot(
+            "range of all targets",
+            series::points_statement(&range(None)),
+            "'default', 'cpu', now() - interval '1 hour', now(), 60000000, '{}', '', 11001",
+        ),
         hot("the policies' generation", policies::GENERATION, ""),
     ]
+}
+
+fn range(target: Option<Target>) -> RangeQuery {
+    RangeQuery {
+        metric: MetricName::new("cpu").unwrap(),
+        target,
+        tags: Tags::default(),
+        from: Timestamp::MIN,
+        to: Timestamp::MAX,
+        step: Duration::from_secs(60),
+        aggregate: Aggregate::Avg,
+        max_points: 11_000,
+    }
 }
 
 async fn execute(plain: &mut PgConnection, statements: &str) {
@@ -132,7 +194,7 @@ async fn fill(plain: &mut PgConnection, samples: u64) {
                (SELECT n, greatest(now() - n * interval '86400 seconds' / {samples}, date_trunc('day', now()) - interval '23 hours') AS t \
                 FROM generate_series(1, {samples}) AS n) AS r; \
              INSERT INTO series_latest (tenant, target, name, digest, series, value, at) \
-             SELECT 'default', 'web-' || n % 1000, 'metric-' || n / 1000, decode(md5(n::text), 'hex'), '{{}}', 1, now() \
+             SELECT 'default', 'web-' || n % 1000, CASE WHEN n < 1000 THEN 'cpu' ELSE 'metric-' || n / 1000 END, decode(md5(n::text), 'hex'), '{{}}', 1, now() \
                FROM generate_series(1, 20000) AS n; \
              INSERT INTO episodes (tenant, policy, target, state, severity, condition, version, pending_since, known_at, evidence, actions, resolved_at) \
              SELECT 'default', 'p-' || n % 20, 'web-' || n % 1000, CASE WHEN n % 100 = 0 THEN 'firing' ELSE 'resolved' END, 'warning', '{{}}', 1, \

@@ -12,7 +12,8 @@ use vigil_core::metric::{MetricName, Sample};
 use vigil_core::policy::PolicyName;
 use vigil_core::store::{
     ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
-    EpisodeFilter, Guard, MetricBatch, PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
+    EpisodeFilter, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope, Series,
+    SeriesFilter, Standing, Store, StoreError,
 };
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
@@ -23,7 +24,7 @@ use crate::listener::Listener;
 use crate::writer::Writer;
 use crate::{
     OpenError, PostgresOptions, actions, admission, audit, brakes, episodes, metrics, migrate, policies, retention,
-    scopes,
+    scopes, series,
 };
 
 /// The Store in a PostgreSQL database, shared by any number of replicas; correct under READ COMMITTED.
@@ -119,6 +120,16 @@ impl Store for PostgresStore {
         Ok(work.await?)
     }
 
+    async fn series(&self, tenant: &TenantId, filter: &SeriesFilter) -> Result<Vec<Series>, StoreError> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        Ok(self.connections.single(move |c| Box::pin(async move { series::list(c, &tenant, &filter).await })).await?)
+    }
+
+    async fn range(&self, tenant: &TenantId, query: &RangeQuery) -> Result<Range, StoreError> {
+        let (tenant, query) = (tenant.clone(), query.clone());
+        Ok(self.connections.single(move |c| Box::pin(async move { series::range(c, &tenant, &query).await })).await?)
+    }
+
     async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError> {
         let now = self.connections.given_now();
         Ok(self.connections.single(move |c| Box::pin(async move { scopes::claim(c, every, limit, now).await })).await?)
@@ -205,6 +216,13 @@ impl Store for PostgresStore {
         Ok(work.await?)
     }
 
+    async fn episode(&self, tenant: &TenantId, episode: EpisodeId) -> Result<Option<Episode>, StoreError> {
+        let (tenant, now) = (tenant.clone(), self.connections.given_now());
+        let work =
+            self.connections.single(move |c| Box::pin(async move { episodes::find(c, &tenant, episode, now).await }));
+        Ok(work.await?.map(|(episode, _)| episode))
+    }
+
     async fn episodes(&self, tenant: &TenantId, filter: &EpisodeFilter) -> Result<Vec<Episode>, StoreError> {
         let (tenant, filter) = (tenant.clone(), filter.clone());
         Ok(self.connections.single(move |c| Box::pin(async move { episodes::list(c, &tenant, &filter).await })).await?)
@@ -274,6 +292,11 @@ impl Store for PostgresStore {
 
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         Ok(self.connections.transact(move |c| Box::pin(async move { audit::sequence(c, limit).await })).await?)
+    }
+
+    async fn note(&self, tenant: &TenantId, note: Note, actor: &Actor) -> Result<(), StoreError> {
+        let entry = AuditEntry::noted(tenant, note, actor, self.connections.now().await?);
+        Ok(self.connections.single(move |c| Box::pin(async move { audit::insert(c, &entry).await })).await?)
     }
 
     async fn audit(&self, tenant: &TenantId, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {

@@ -1,6 +1,6 @@
 //! The audit: entries are inserted in their change's transaction and numbered later, without gaps.
 
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use vigil_core::policy::PolicyName;
 use vigil_core::store::{AuditEntry, AuditFilter};
 use vigil_core::target::Target;
@@ -59,12 +59,24 @@ pub(crate) async fn list(
     tenant: &TenantId,
     filter: &AuditFilter,
 ) -> Result<Vec<AuditEntry>, Error> {
-    let mut query = sqlx::query(list_statement(filter)).bind(tenant.as_str());
+    let mut query = sqlx::query(AssertSqlSafe(list_statement(filter))).bind(tenant.as_str());
     if let Some(action) = filter.action {
         query = query.bind(action.0);
     }
     if let Some(episode) = filter.episode {
         query = query.bind(episode.0);
+    }
+    if let Some(policy) = &filter.policy {
+        query = query.bind(policy.as_str());
+    }
+    if let Some(target) = &filter.target {
+        query = query.bind(target.as_str());
+    }
+    if let Some(kind) = &filter.kind {
+        query = query.bind(kind.as_str());
+    }
+    if let Some(since) = filter.since {
+        query = query.bind(since.as_micros()).bind((since - AuditFilter::DISORDER).as_micros());
     }
     let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
     let rows = query.bind(filter.after).bind(limit).fetch_all(connection).await?;
@@ -89,13 +101,26 @@ pub(crate) async fn head(connection: &mut SqliteConnection) -> Result<i64, Error
 }
 
 /// One statement per combination of filters, so that each uses its index.
-pub(crate) fn list_statement(filter: &AuditFilter) -> &'static str {
-    match (filter.action.is_some(), filter.episode.is_some()) {
-        (false, false) => "SELECT * FROM audit WHERE tenant = ? AND seq > ? ORDER BY seq LIMIT ?",
-        (true, false) => "SELECT * FROM audit WHERE tenant = ? AND action = ? AND seq > ? ORDER BY seq LIMIT ?",
-        (false, true) => "SELECT * FROM audit WHERE tenant = ? AND episode = ? AND seq > ? ORDER BY seq LIMIT ?",
-        (true, true) => {
-            "SELECT * FROM audit WHERE tenant = ? AND action = ? AND episode = ? AND seq > ? ORDER BY seq LIMIT ?"
+pub(crate) fn list_statement(filter: &AuditFilter) -> String {
+    let mut statement = "SELECT * FROM audit WHERE tenant = ?".to_owned();
+    for (there, condition) in [
+        (filter.action.is_some(), " AND action = ?"),
+        (filter.episode.is_some(), " AND episode = ?"),
+        (filter.policy.is_some(), " AND policy = ?"),
+        (filter.target.is_some(), " AND target = ?"),
+        (filter.kind.is_some(), " AND kind = ?"),
+        // The index of rare kinds is known by this.
+        (filter.is_of_a_rare_kind(), " AND kind NOT LIKE 'action.%' AND kind NOT LIKE 'episode.%'"),
+        // What is older than the disorder has been sequenced before: all that is wanted lies behind it.
+        (
+            filter.since.is_some(),
+            " AND at >= ? AND seq > coalesce((SELECT seq FROM audit AS older \
+               WHERE older.at < ? AND older.seq IS NOT NULL ORDER BY older.at DESC LIMIT 1), 0)",
+        ),
+    ] {
+        if there {
+            statement.push_str(condition);
         }
     }
+    statement + " AND seq > ? ORDER BY seq LIMIT ?"
 }

@@ -16,6 +16,7 @@ mod policies;
 mod retention;
 mod row;
 mod scopes;
+mod series;
 mod store;
 mod writer;
 

@@ -3,16 +3,32 @@
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Row, SqliteConnection};
 use vigil_core::action::{ActionId, ActionStatus};
+use vigil_core::clock::Timestamp;
 use vigil_core::episode::EpisodeId;
-use vigil_core::store::{ActionFilter, AuditFilter, Due};
+use vigil_core::metric::{MetricName, Tags};
+use vigil_core::policy::PolicyName;
+use vigil_core::store::{ActionFilter, Aggregate, AuditFilter, Due, RangeQuery, SeriesFilter};
 use vigil_core::target::Target;
 
-use crate::{actions, audit, brakes, episodes, metrics, migrate, scopes};
+use crate::{actions, audit, brakes, episodes, metrics, migrate, scopes, series};
 
 async fn plan(connection: &mut SqliteConnection, statement: &str) -> String {
     let explained = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")));
     let rows = explained.fetch_all(connection).await.unwrap();
     rows.iter().map(|row| row.get::<String, _>("detail")).collect::<Vec<_>>().join("; ")
+}
+
+fn range(target: Option<Target>) -> RangeQuery {
+    RangeQuery {
+        metric: MetricName::new("cpu").unwrap(),
+        target,
+        tags: Tags::new([("zone", "eu-1")]).unwrap(),
+        from: Timestamp::MIN,
+        to: Timestamp::MAX,
+        step: std::time::Duration::from_secs(60),
+        aggregate: Aggregate::Last,
+        max_points: 11_000,
+    }
 }
 
 #[tokio::test]
@@ -26,7 +42,11 @@ async fn every_hot_statement_uses_an_index() {
     };
     let pending = Some(ActionStatus::Pending);
     let of = |action, episode| AuditFilter { action, episode, ..AuditFilter::default() };
-    let statements = [
+    let named = |filter: AuditFilter| audit::list_statement(&filter);
+    let (p, web) = (PolicyName::new("p").ok(), Target::new("web-1").ok());
+    let series = |filter: SeriesFilter| series::list_statement(&filter);
+    let prefix = Some("cpu".to_owned());
+    let statements: Vec<String> = [
         metrics::SNAPSHOT,
         metrics::SAMPLES,
         scopes::DUE,
@@ -44,11 +64,25 @@ async fn every_hot_statement_uses_an_index() {
         episodes::OPEN_OF,
         audit::UNSEQUENCED,
         audit::NEWS,
-        audit::list_statement(&of(None, None)),
-        audit::list_statement(&of(Some(ActionId(1)), None)),
-        audit::list_statement(&of(None, Some(EpisodeId(1)))),
-    ];
-    for statement in statements {
+    ]
+    .into_iter()
+    .map(str::to_owned)
+    .chain([
+        named(of(None, None)),
+        named(of(Some(ActionId(1)), None)),
+        named(of(None, Some(EpisodeId(1)))),
+        named(AuditFilter { policy: p, ..AuditFilter::default() }),
+        named(AuditFilter { target: web.clone(), ..AuditFilter::default() }),
+        named(AuditFilter { kind: Some("brake.stopped".to_owned()), ..AuditFilter::default() }),
+        named(AuditFilter { since: Some(Timestamp::MIN), ..AuditFilter::default() }),
+        series(SeriesFilter::default()),
+        series(SeriesFilter { target: web.clone(), ..SeriesFilter::default() }),
+        series(SeriesFilter { prefix, ..SeriesFilter::default() }),
+        series::points_statement(&range(None)),
+        series::points_statement(&range(web)),
+    ])
+    .collect();
+    for statement in &statements {
         let plan = plan(&mut connection, statement).await;
         println!("{plan}\n    {statement}");
         let scans = ["metrics", "actions", "episodes", "audit", "series_latest", "scopes", "brakes"]

@@ -17,7 +17,8 @@ use vigil_core::metric::{MetricName, Sample};
 use vigil_core::policy::PolicyName;
 use vigil_core::store::{
     ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
-    EpisodeFilter, Guard, MetricBatch, PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
+    EpisodeFilter, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope, Series,
+    SeriesFilter, Standing, Store, StoreError,
 };
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
@@ -26,7 +27,7 @@ use crate::error::Error;
 use crate::writer::Writer;
 use crate::{
     OpenError, SqliteOptions, actions, admission, audit, brakes, episodes, metrics, migrate, policies, retention,
-    scopes,
+    scopes, series,
 };
 
 /// The Store in one SQLite file: write-ahead log, `synchronous=FULL`, one writer with group commit, several readers.
@@ -161,6 +162,16 @@ impl Store for SqliteStore {
         self.read(move |c| Box::pin(async move { metrics::samples(c, &scope, &names, since, limit).await })).await
     }
 
+    async fn series(&self, tenant: &TenantId, filter: &SeriesFilter) -> Result<Vec<Series>, StoreError> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.read(move |c| Box::pin(async move { series::list(c, &tenant, &filter).await })).await
+    }
+
+    async fn range(&self, tenant: &TenantId, query: &RangeQuery) -> Result<Range, StoreError> {
+        let (tenant, query) = (tenant.clone(), query.clone());
+        self.read(move |c| Box::pin(async move { series::range(c, &tenant, &query).await })).await
+    }
+
     async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError> {
         let now = self.clock.now();
         self.writer.run(move |c| Box::pin(async move { scopes::claim(c, every, limit, now).await })).await
@@ -228,6 +239,11 @@ impl Store for SqliteStore {
                 Box::pin(async move { episodes::change(c, &tenant, episode, version, &change, &actor, now).await })
             })
             .await
+    }
+
+    async fn episode(&self, tenant: &TenantId, episode: EpisodeId) -> Result<Option<Episode>, StoreError> {
+        let tenant = tenant.clone();
+        self.read(move |c| Box::pin(async move { episodes::find(c, &tenant, episode).await })).await
     }
 
     async fn episodes(&self, tenant: &TenantId, filter: &EpisodeFilter) -> Result<Vec<Episode>, StoreError> {
@@ -305,6 +321,11 @@ impl Store for SqliteStore {
 
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         self.writer.run(move |c| Box::pin(async move { audit::sequence(c, limit).await })).await
+    }
+
+    async fn note(&self, tenant: &TenantId, note: Note, actor: &Actor) -> Result<(), StoreError> {
+        let entry = AuditEntry::noted(tenant, note, actor, self.clock.now());
+        self.writer.run(move |c| Box::pin(async move { audit::insert(c, &entry).await })).await
     }
 
     async fn audit(&self, tenant: &TenantId, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {

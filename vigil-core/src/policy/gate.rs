@@ -187,6 +187,36 @@ impl Gate {
         Self::Freshness,
     ];
 
+    /// The word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Brake => "brake",
+            Self::Target => "target",
+            Self::For => "for",
+            Self::Autonomy => "autonomy",
+            Self::Attempts => "attempts",
+            Self::Exclusion => "exclusion",
+            Self::Cooldown => "cooldown",
+            Self::Freshness => "freshness",
+        }
+    }
+
+    /// What it says when it lets through.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Enabled => "the policy is enabled",
+            Self::Brake => "no brake is on",
+            Self::Target => "there is a target to act on",
+            Self::For => "the condition has been met for long enough",
+            Self::Autonomy => "the policy acts on its own",
+            Self::Attempts => "the episode has actions left",
+            Self::Exclusion => "nothing else is pending or in flight on the target",
+            Self::Cooldown => "the cooldown has passed",
+            Self::Freshness => "the last action is verified, or there was none, and the evidence is newer",
+        }
+    }
+
     /// `Some` decision when the gate is shut.
     pub(super) fn check(self, view: &View<'_>) -> Option<Decision> {
         let View { policy, target, metrics, standing, limits } = view;

@@ -34,7 +34,7 @@ pub use engine::{Evaluated, Evaluation, Shard, Trigger, evaluate, unbroken_since
 pub use error::PolicyError;
 pub use gate::{Decision, Gate, Reason};
 pub use node::{FieldError, Node};
-pub use plan::{Limits, plan};
+pub use plan::{Limits, explain, plan};
 pub use registry::{ConditionFactory, ConditionRegistry};
 pub use set::PolicySet;
 pub use spec::PolicySpec;

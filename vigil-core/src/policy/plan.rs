@@ -17,6 +17,18 @@ pub struct Limits {
     pub expires_after: Duration,
 }
 
+/// What each gate says, in their order: `None` where it lets through. The same checks as [`plan`]'s, all of them.
+pub fn explain(
+    policy: &Policy,
+    target: &Target,
+    metrics: &Snapshot,
+    standing: &Standing,
+    limits: &Limits,
+) -> Vec<(Gate, Option<Decision>)> {
+    let view = View { policy, target, metrics, standing, limits };
+    Gate::ALL.into_iter().map(|gate| (gate, gate.check(&view))).collect()
+}
+
 /// Decides what to do about a violation of `policy` by `target`: the one path of ingest, runner and sandbox.
 ///
 /// `nonce` is 64 random bits for the action's idempotency key. The sandbox drops what this returns.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Brake;
 use crate::action::{Action, ActionId, Change};
 use crate::clock::Timestamp;
-use crate::episode::{Episode, EpisodeChange, EpisodeId};
+use crate::episode::{Episode, EpisodeChange, EpisodeId, Resolution};
 use crate::policy::PolicyName;
 use crate::target::Target;
 use crate::tenant::TenantId;
@@ -100,6 +100,8 @@ impl AuditEntry {
         let reason = match change {
             EpisodeChange::Refuse { reason } => Some(reason.code().to_owned()),
             EpisodeChange::Resolve { resolution } => Some(resolution.to_string()),
+            EpisodeChange::Reset { reason: None } => Some(Resolution::Reset.to_string()),
+            EpisodeChange::Reset { reason: Some(reason) } => Some(format!("{}: {reason}", Resolution::Reset)),
             _ => None,
         };
         Some(Self::of_episode(after, &format!("episode.{verb}"), reason, actor, now))
@@ -147,6 +149,23 @@ impl AuditEntry {
         }
     }
 
+    /// The entry of a note.
+    pub fn noted(tenant: &TenantId, note: Note, actor: &Actor, now: Timestamp) -> Self {
+        Self {
+            seq: None,
+            tenant: tenant.clone(),
+            at: now,
+            kind: note.kind,
+            actor: actor.clone(),
+            action: note.action,
+            episode: note.episode,
+            policy: None,
+            target: None,
+            reason: note.reason,
+            detail: note.detail,
+        }
+    }
+
     fn about(action: &Action, kind: &str, actor: &Actor, at: Timestamp) -> Self {
         Self {
             seq: None,
@@ -180,6 +199,41 @@ impl AuditEntry {
     }
 }
 
+/// What a program says of something that happens outside the Store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Note {
+    /// What happens: `dead_letter.retry`, ...
+    pub kind: String,
+    /// The action it is about.
+    pub action: Option<ActionId>,
+    /// The episode it is about.
+    pub episode: Option<EpisodeId>,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// What else there is to know.
+    pub detail: Value,
+}
+
+impl AuditFilter {
+    /// Whether an entry is one of those, its place aside. A Store may let its database judge instead.
+    pub fn takes(&self, entry: &AuditEntry) -> bool {
+        self.action.is_none_or(|action| entry.action == Some(action))
+            && self.episode.is_none_or(|episode| entry.episode == Some(episode))
+            && self.policy.as_ref().is_none_or(|policy| entry.policy.as_ref() == Some(policy))
+            && self.target.as_ref().is_none_or(|target| entry.target.as_ref() == Some(target))
+            && self.kind.as_ref().is_none_or(|kind| entry.kind == *kind)
+            && self.since.is_none_or(|since| entry.at >= since)
+    }
+
+    /// How much earlier than an entry another one may say that it happened, and yet have a later sequence.
+    pub const DISORDER: std::time::Duration = std::time::Duration::from_secs(60);
+
+    /// Whether only kinds are wanted that are rare: neither about the life of actions nor about that of episodes.
+    pub fn is_of_a_rare_kind(&self) -> bool {
+        self.kind.as_ref().is_some_and(|kind| !kind.starts_with("action.") && !kind.starts_with("episode."))
+    }
+}
+
 /// Which audit entries to list.
 #[derive(Debug, Clone, Default)]
 pub struct AuditFilter {
@@ -187,6 +241,14 @@ pub struct AuditFilter {
     pub action: Option<ActionId>,
     /// Only about this episode.
     pub episode: Option<EpisodeId>,
+    /// Only about this policy.
+    pub policy: Option<PolicyName>,
+    /// Only about this target.
+    pub target: Option<Target>,
+    /// Only of this kind.
+    pub kind: Option<String>,
+    /// Only those from this time on.
+    pub since: Option<Timestamp>,
     /// Only those with a greater sequence: the end of the page before.
     pub after: i64,
     /// At most so many.

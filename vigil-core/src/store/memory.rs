@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 use self::state::State;
 use super::{
     ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
-    EpisodeFilter, Guard, MetricBatch, PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
+    EpisodeFilter, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope, Series,
+    SeriesFilter, Standing, Store, StoreError,
 };
 use crate::action::{Action, ActionId, ActionKey, Change};
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -25,6 +26,7 @@ mod audit;
 mod episodes;
 mod idempotency;
 mod policies;
+mod range;
 mod schedule;
 mod series;
 mod state;
@@ -93,6 +95,14 @@ impl Store for MemoryStore {
         Ok(self.lock().0.series.samples(scope, metrics, since, limit))
     }
 
+    async fn series(&self, tenant: &TenantId, filter: &SeriesFilter) -> Result<Vec<Series>, StoreError> {
+        Ok(self.lock().0.series.list(tenant, filter))
+    }
+
+    async fn range(&self, tenant: &TenantId, query: &RangeQuery) -> Result<Range, StoreError> {
+        Ok(self.lock().0.series.range(tenant, query))
+    }
+
     async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError> {
         let (mut state, now) = self.lock();
         Ok(state.claim_scopes(every, limit, now))
@@ -154,6 +164,10 @@ impl Store for MemoryStore {
     ) -> Result<Episode, StoreError> {
         let (mut state, now) = self.lock();
         state.change_episode(tenant, episode, version, &change, actor, now)
+    }
+
+    async fn episode(&self, tenant: &TenantId, episode: EpisodeId) -> Result<Option<Episode>, StoreError> {
+        Ok(self.lock().0.episodes.find(tenant, episode).cloned())
     }
 
     async fn episodes(&self, tenant: &TenantId, filter: &EpisodeFilter) -> Result<Vec<Episode>, StoreError> {
@@ -218,6 +232,12 @@ impl Store for MemoryStore {
 
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         Ok(self.lock().0.audit.sequence(limit))
+    }
+
+    async fn note(&self, tenant: &TenantId, note: Note, actor: &Actor) -> Result<(), StoreError> {
+        let (mut state, now) = self.lock();
+        state.audit.add(AuditEntry::noted(tenant, note, actor, now));
+        Ok(())
     }
 
     async fn audit(&self, tenant: &TenantId, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {

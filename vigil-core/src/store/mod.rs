@@ -18,11 +18,13 @@ mod audit;
 mod brake;
 mod memory;
 mod policies;
+mod series;
 
-pub use audit::{Actor, AuditEntry, AuditFilter};
+pub use audit::{Actor, AuditEntry, AuditFilter, Note};
 pub use brake::{Brake, BrakeChange, BrakeScope, BrakeState, Braked, Brakes};
 pub use memory::MemoryStore;
 pub use policies::{Expect, PolicySource, PolicyTable, PolicyWrite, StoredPolicy};
+pub use series::{Aggregate, Line, Point, Range, RangeQuery, Series, SeriesFilter, SeriesKey};
 
 /// Keeps the truth. Held as `Arc<dyn Store>`.
 ///
@@ -72,6 +74,13 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         since: Timestamp,
         limit: usize,
     ) -> Result<Vec<Sample>, StoreError>;
+
+    /// A tenant's series with their newest samples, by name, then by target, then in an order of the Store's own.
+    async fn series(&self, tenant: &TenantId, filter: &SeriesFilter) -> Result<Vec<Series>, StoreError>;
+
+    /// The stored samples of a metric over a span of time, one point a step; a step without samples has none. Reads what it
+    /// needs and answers no more than the points it may: for people, not for the loop.
+    async fn range(&self, tenant: &TenantId, query: &RangeQuery) -> Result<Range, StoreError>;
 
     /// Hands out up to `limit` scopes that are due to be judged, the longest due first: those with a newest sample or an open
     /// episode. A scope is handed to one caller, whoever asks, and is due again after `every`, or up to a tenth sooner:
@@ -136,6 +145,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         actor: &Actor,
     ) -> Result<Episode, StoreError>;
 
+    /// One episode.
+    async fn episode(&self, tenant: &TenantId, episode: EpisodeId) -> Result<Option<Episode>, StoreError>;
+
     /// A tenant's episodes, newest first by id.
     async fn episodes(&self, tenant: &TenantId, filter: &EpisodeFilter) -> Result<Vec<Episode>, StoreError>;
 
@@ -181,6 +193,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Gives up to `limit` audit entries that have none yet the next sequence numbers, gapless and in order of insertion,
     /// and answers them. Callers on several replicas take turns.
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError>;
+
+    /// Adds an entry about something that happens outside the Store.
+    async fn note(&self, tenant: &TenantId, note: Note, actor: &Actor) -> Result<(), StoreError>;
 
     /// A tenant's sequenced audit entries in order of their sequence.
     async fn audit(&self, tenant: &TenantId, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError>;

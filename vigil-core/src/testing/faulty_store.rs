@@ -13,7 +13,8 @@ use crate::metric::{MetricName, Sample};
 use crate::policy::PolicyName;
 use crate::store::{
     ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
-    EpisodeFilter, Guard, MetricBatch, PolicyTable, PolicyWrite, Recorded, Scope, Standing, Store, StoreError,
+    EpisodeFilter, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope, Series,
+    SeriesFilter, Standing, Store, StoreError,
 };
 use crate::target::Target;
 use crate::tenant::TenantId;
@@ -82,6 +83,14 @@ impl Store for FaultyStore {
         self.call("samples", self.inner.samples(scope, metrics, since, limit)).await
     }
 
+    async fn series(&self, tenant: &TenantId, filter: &SeriesFilter) -> Result<Vec<Series>, StoreError> {
+        self.call("series", self.inner.series(tenant, filter)).await
+    }
+
+    async fn range(&self, tenant: &TenantId, query: &RangeQuery) -> Result<Range, StoreError> {
+        self.call("range", self.inner.range(tenant, query)).await
+    }
+
     async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError> {
         self.call("claim_scopes", self.inner.claim_scopes(every, limit)).await
     }
@@ -132,6 +141,10 @@ impl Store for FaultyStore {
         self.call("change_episode", self.inner.change_episode(tenant, episode, version, change, actor)).await
     }
 
+    async fn episode(&self, tenant: &TenantId, episode: EpisodeId) -> Result<Option<Episode>, StoreError> {
+        self.call("episode", self.inner.episode(tenant, episode)).await
+    }
+
     async fn episodes(&self, tenant: &TenantId, filter: &EpisodeFilter) -> Result<Vec<Episode>, StoreError> {
         self.call("episodes", self.inner.episodes(tenant, filter)).await
     }
@@ -179,6 +192,10 @@ impl Store for FaultyStore {
 
     async fn sequence_audit(&self, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         self.call("sequence_audit", self.inner.sequence_audit(limit)).await
+    }
+
+    async fn note(&self, tenant: &TenantId, note: Note, actor: &Actor) -> Result<(), StoreError> {
+        self.call("note", self.inner.note(tenant, note, actor)).await
     }
 
     async fn audit(&self, tenant: &TenantId, filter: &AuditFilter) -> Result<Vec<AuditEntry>, StoreError> {

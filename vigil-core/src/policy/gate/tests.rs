@@ -7,7 +7,7 @@ use crate::action::{Action, ActionStatus};
 use crate::episode::{Episode, EpisodeId, EpisodeIntent};
 use crate::metric::{Sample, Tags};
 use crate::policy::fixtures::{above, at, policy, sample};
-use crate::policy::plan;
+use crate::policy::{explain, plan};
 use crate::tenant::TenantId;
 
 const LIMITS: Limits = Limits { actions_per_episode: 3, expires_after: Duration::from_secs(600) };
@@ -140,6 +140,23 @@ fn open_gates_lead_to_an_intent_that_says_everything() {
         Guard::Evidence { policy, target, since: Timestamp::MIN },
     ];
     assert_eq!(guards, expected);
+}
+
+#[test]
+fn the_explanation_is_of_every_gate_and_the_first_that_is_shut_is_the_decision() {
+    let mut case = case();
+    let explained = |case: &Case| {
+        let explained = explain(&case.policy, &case.target, &case.metrics, &case.standing, &LIMITS);
+        assert_eq!(explained.iter().map(|(gate, _)| *gate).collect::<Vec<_>>(), Gate::ALL);
+        let shut = explained.into_iter().filter_map(|(_, shut)| shut);
+        shut.map(|decision| decision.reason().map_or("suggest", Reason::code)).collect::<Vec<_>>()
+    };
+    assert_eq!(explained(&case), [""; 0]);
+    case.standing.busy = Some(ActionId(5));
+    case.standing.braked = Some(Braked { until: None });
+    case.policy.auto_remediate = false;
+    assert_eq!(explained(&case), ["braked", "suggest", "busy"]);
+    assert_eq!(case.reason().map(|reason| reason.code()), Some("braked"));
 }
 
 #[test]

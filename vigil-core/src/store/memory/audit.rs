@@ -36,8 +36,7 @@ impl AuditLog {
         entries
             .range((Bound::Excluded(filter.after), Bound::Unbounded))
             .map(|(_, entry)| entry)
-            .filter(|entry| filter.action.is_none() || entry.action == filter.action)
-            .filter(|entry| filter.episode.is_none() || entry.episode == filter.episode)
+            .filter(|entry| filter.takes(entry))
             .take(filter.limit)
             .cloned()
             .collect()

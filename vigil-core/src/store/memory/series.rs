@@ -8,15 +8,15 @@ use crate::metric::{Metric, MetricName, Sample, Tags};
 use crate::store::Scope;
 
 #[derive(Debug, Default)]
-pub(super) struct SeriesTable(HashMap<Scope, HashMap<(MetricName, Tags), Series>>);
+pub(super) struct SeriesTable(pub(super) HashMap<Scope, HashMap<(MetricName, Tags), Series>>);
 
 /// The samples of one series; the last is the newest.
-type Series = VecDeque<Stored>;
+pub(super) type Series = VecDeque<Stored>;
 
 #[derive(Debug, Clone, Copy)]
-struct Stored {
-    value: f64,
-    at: Timestamp,
+pub(super) struct Stored {
+    pub(super) value: f64,
+    pub(super) at: Timestamp,
     received_at: Timestamp,
 }
 

@@ -69,6 +69,8 @@ pub mod policies;
 #[doc(hidden)]
 pub mod races;
 #[doc(hidden)]
+pub mod reading;
+#[doc(hidden)]
 pub mod reopening;
 #[doc(hidden)]
 pub mod retention;
@@ -295,6 +297,19 @@ macro_rules! store_conformance {
                 the_audit_is_filtered_by_action_and_by_episode,
                 a_tenant_sees_its_own_entries_only,
             }
+            reading {
+                series_are_listed_by_name_and_target_with_their_newest_sample,
+                series_are_filtered_by_name_prefix_and_target,
+                series_are_paged_without_gap_or_repetition,
+                series_of_one_tenant_are_not_listed_for_another,
+                each_step_of_a_range_comes_to_what_was_asked_of_its_samples,
+                a_range_begins_with_its_first_moment_and_ends_before_its_last,
+                a_range_has_a_line_for_each_series_and_is_filtered_by_target_and_tags,
+                a_range_of_too_many_points_says_of_how_many_series,
+                an_episode_is_found_by_its_id_and_tenant,
+                the_audit_is_filtered_by_policy_target_kind_and_time,
+                a_note_is_an_entry_of_the_audit,
+            }
             retention {
                 samples_received_before_the_given_time_go,
                 a_late_sample_is_kept_by_the_time_of_its_receipt,
@@ -359,6 +374,7 @@ mod tests {
             include_str!("metrics.rs"),
             include_str!("policies.rs"),
             include_str!("races.rs"),
+            include_str!("reading.rs"),
             include_str!("reopening.rs"),
             include_str!("retention.rs"),
             include_str!("scopes.rs"),

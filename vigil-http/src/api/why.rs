@@ -1,0 +1,103 @@
+//! `GET /api/v1/why`: what stands between a policy and an action on a target, gate by gate.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use vigil_core::clock::Timestamp;
+use vigil_core::metric::Sample;
+use vigil_core::policy::{Decision, Gate, PolicyName, Reason};
+use vigil_core::target::Target;
+
+use crate::api::episodes::EpisodeDto;
+use crate::extract::Caller;
+use crate::params::{Params, named};
+use crate::problem::ApiError;
+use crate::router::App;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct WhyDto {
+    policy_name: PolicyName,
+    target: Target,
+    /// Whether the policy watches the target at all.
+    matches: bool,
+    verdict: &'static str,
+    evidence: Vec<Sample>,
+    episode: Option<EpisodeDto>,
+    gates: Vec<GateDto>,
+    /// What would be done now: `act`, `suggest`, `blocked`; null when there is no violation to decide about.
+    decision: Option<&'static str>,
+    reason: Option<&'static str>,
+    detail: String,
+    /// When all that is known to pass with time will have passed; null when something else must happen, or nothing need.
+    next_at: Option<Timestamp>,
+    timestamp: Timestamp,
+}
+
+/// One check between violation and action.
+#[derive(Debug, Serialize)]
+struct GateDto {
+    gate: &'static str,
+    state: &'static str,
+    reason: Option<&'static str>,
+    detail: String,
+    next_at: Option<Timestamp>,
+}
+
+impl GateDto {
+    fn of(gate: Gate, shut: Option<&Decision>) -> Self {
+        let reason = shut.and_then(Decision::reason);
+        let detail = match (shut, reason) {
+            (None, _) => gate.sentence().to_owned(),
+            (Some(_), Some(reason)) => reason.to_string(),
+            (Some(_), None) => "the policy records its violations and does not act on its own".to_owned(),
+        };
+        Self {
+            gate: gate.as_str(),
+            state: if shut.is_some() { "blocked" } else { "pass" },
+            reason: shut.map(|decision| reason.map_or(decision.as_str(), Reason::code)),
+            detail,
+            next_at: reason.and_then(Reason::next_at),
+        }
+    }
+}
+
+/// Every gate as the planner would find it now. Nothing is written.
+pub(crate) async fn why(State(app): State<App>, caller: Caller, mut params: Params) -> Result<Json<WhyDto>, ApiError> {
+    params.only(&["policy", "target"], &[]);
+    let policy = params.required("policy", named(PolicyName::new));
+    let target = params.required("target", named(Target::new));
+    let (Some(policy), Some(target), ()) = (policy, target, params.end()?) else {
+        return Err(ApiError::field("/policy", "is required"));
+    };
+    let why = app.vigil.why(&caller.tenant, &policy, &target).await?;
+    let why = why.ok_or_else(|| ApiError::not_found(format_args!("The policy '{policy}'")))?;
+    let gates: Vec<GateDto> = why.gates.iter().map(|(gate, shut)| GateDto::of(*gate, shut.as_ref())).collect();
+    let shut: Vec<&GateDto> = gates.iter().filter(|gate| gate.state == "blocked").collect();
+    let timed = !shut.is_empty() && shut.iter().all(|gate| gate.next_at.is_some());
+    let next_at = shut.iter().filter_map(|gate| gate.next_at).max().filter(|_| timed);
+    let reason = why.decision.as_ref().and_then(Decision::reason);
+    let detail = match (&why.decision, reason) {
+        _ if !why.matches => format!("the policy '{policy}' does not watch the target '{target}'"),
+        (Some(_), Some(reason)) => reason.to_string(),
+        (Some(Decision::Suggest), _) => "the policy records its violations and does not act on its own".to_owned(),
+        (Some(_), None) => "nothing stands against an action".to_owned(),
+        (None, _) => match why.evaluation.verdict {
+            vigil_core::policy::Verdict::Unknown => "nothing is known: there are no fresh samples".to_owned(),
+            _ => "the condition is not met".to_owned(),
+        },
+    };
+    Ok(Json(WhyDto {
+        matches: why.matches,
+        verdict: why.evaluation.verdict.as_str(),
+        evidence: why.evaluation.evidence,
+        episode: why.standing.episode.map(EpisodeDto::from),
+        gates,
+        decision: why.decision.as_ref().map(Decision::as_str),
+        reason: reason.map(Reason::code),
+        detail,
+        next_at,
+        timestamp: why.standing.now,
+        policy_name: policy,
+        target,
+    }))
+}
