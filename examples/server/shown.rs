@@ -28,7 +28,7 @@ pub(crate) fn shown(config: &Config) -> Map<String, Value> {
             "timeout_seconds": config.remediator.timeout.as_secs_f64(),
             "connect_timeout_seconds": config.remediator.connect_timeout.as_secs_f64(),
         },
-        "log_level": format!("{:?}", config.log_level).to_lowercase(),
+        "log_level": config.log_level.to_string(),
         "log_format": format!("{:?}", config.log_format).to_lowercase(),
     });
     match shown {

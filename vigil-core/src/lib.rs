@@ -35,4 +35,4 @@ mod worker;
 pub use catalog::{CatalogError, PolicyCatalog};
 pub use runner::RunnerStatus;
 pub use settings::{RunnerSettings, Settings};
-pub use vigil::{ActionRequest, BuildError, RunError, Trial, Vigil, VigilBuilder, Why};
+pub use vigil::{ActionRequest, BuildError, DeadLetterError, RunError, Trial, Vigil, VigilBuilder, Why};

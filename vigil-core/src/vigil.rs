@@ -35,7 +35,7 @@ use crate::worker::work;
 
 mod operate;
 
-pub use operate::Why;
+pub use operate::{DeadLetterError, Why};
 
 /// The assembled control loop. Hold it in an `Arc`; call [`run`](Vigil::run) once.
 ///

@@ -10,10 +10,10 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use vigil_core::CatalogError;
 use vigil_core::policy::{FieldError, PolicyError};
 use vigil_core::queue::QueueError;
 use vigil_core::store::StoreError;
+use vigil_core::{CatalogError, DeadLetterError};
 
 use crate::request_id::RequestId;
 
@@ -292,6 +292,16 @@ impl From<StoreError> for ApiError {
                 Self::unavailable("The store is unavailable; try again later.")
             }
             _ => internal(&error),
+        }
+    }
+}
+
+impl From<DeadLetterError> for ApiError {
+    fn from(error: DeadLetterError) -> Self {
+        match error {
+            DeadLetterError::Store(error) => error.into(),
+            DeadLetterError::Queue(error) => error.into(),
+            other => Self::new(Kind::NotFound, sentence(&other.to_string())),
         }
     }
 }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Extension, Router};
 use tokio::sync::Semaphore;
 use vigil_core::Vigil;
 
-use crate::api::{actions, audit, brake, episodes, evaluate, health, ingest, policies, queue, series, settings, simulator, why};
+use crate::api::{
+    actions, audit, brake, episodes, evaluate, health, ingest, letters, policies, queue, series, settings, simulator, why,
+};
 use crate::body::BodyLimit;
 use crate::config::HttpConfig;
 use crate::{layers, live};
@@ -64,6 +66,9 @@ pub fn router(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
     routes.add("/api/v1/settings", get(settings::show));
     routes.add("/api/v1/why", get(why::why));
     routes.add("/api/v1/brake", get(brake::show).put(brake::set));
+    routes.add("/api/v1/queue/dead", get(letters::list).delete(letters::purge));
+    routes.add("/api/v1/queue/dead/{task_id}", delete(letters::discard));
+    routes.add("/api/v1/queue/dead/{task_id}/retry", post(letters::retry));
     routes.add("/api/v1/ui/queue/stats", get(queue::stats));
     for at in ["/api/v1/simulator", "/api/v1/ui/simulator"] {
         routes.add(&format!("{at}/start"), post(simulator::start));

@@ -136,6 +136,10 @@ async fn an_outage_is_503_everywhere_and_nothing_is_half_done() {
         ("GET", "/api/v1/series", ""),
         ("GET", "/api/v1/query?metric=cpu", ""),
         ("GET", "/api/v1/why?policy=p&target=web", ""),
+        ("GET", "/api/v1/queue/dead", ""),
+        ("POST", "/api/v1/queue/dead/task_1/retry", ""),
+        ("DELETE", "/api/v1/queue/dead/task_1", ""),
+        ("DELETE", "/api/v1/queue/dead?older_than_seconds=0", ""),
         ("GET", "/api/v1/brake", ""),
         ("PUT", "/api/v1/brake", r#"{"state": "stopped", "reason": "deploying"}"#),
     ] {

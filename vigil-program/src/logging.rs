@@ -28,6 +28,13 @@ impl Default for LogLevel {
     }
 }
 
+/// The word.
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.as_str().to_ascii_lowercase())
+    }
+}
+
 impl FromStr for LogLevel {
     type Err = UnknownWord;
 

@@ -3,7 +3,7 @@
 use deadpool_redis::redis::{self, FromRedisValue};
 use serde::Deserialize;
 use vigil_core::clock::Timestamp;
-use vigil_core::queue::{Claim, QueueError};
+use vigil_core::queue::{Claim, DeadLetter, QueueError};
 use vigil_core::task::Task;
 use vigil_core::tenant::TenantId;
 
@@ -54,29 +54,33 @@ impl Held {
     }
 }
 
-/// A task that was given up on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// The task's JSON as it was queued, whatever it is.
-    pub task: String,
-    /// Why.
-    pub reason: String,
-    /// When.
-    pub at: Timestamp,
-}
-
+/// A dead letter as the scripts keep it.
 #[derive(Deserialize)]
-struct Letter {
+pub(crate) struct Letter {
     at: f64,
     reason: String,
     #[serde(default)]
     task: String,
+    #[serde(default)]
+    id: String,
+    #[serde(default)]
+    n: String,
+    #[serde(default)]
+    tenant: String,
 }
 
-impl DeadLetter {
-    pub(crate) fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
-        let text = String::from_utf8_lossy(json);
-        let letter: Letter = serde_json::from_str(&text)?;
-        Ok(Self { task: letter.task, reason: letter.reason, at: Timestamp::from_micros((letter.at * 1000.0) as i64) })
+impl Letter {
+    pub(crate) fn parse(json: &[u8]) -> Result<DeadLetter, QueueError> {
+        let corrupt = |error: serde_json::Error| QueueError::Corrupt(error.into());
+        let letter: Self = serde_json::from_str(&String::from_utf8_lossy(json)).map_err(corrupt)?;
+        Ok(DeadLetter {
+            id: letter.id,
+            number: letter.n.parse().unwrap_or(0),
+            tenant: TenantId::new(&letter.tenant).unwrap_or_default(),
+            task: serde_json::from_str(&letter.task).ok(),
+            payload: letter.task,
+            reason: letter.reason,
+            at: Timestamp::from_micros((letter.at * 1000.0) as i64),
+        })
     }
 }

@@ -27,10 +27,6 @@ impl Keys {
         &self.fixed
     }
 
-    pub(crate) fn dead(&self) -> String {
-        format!("{}dead", self.prefix)
-    }
-
     /// What the lists of the other tenants begin with.
     pub(crate) fn tenant_prefix(&self) -> String {
         format!("{}tenant:", self.prefix)

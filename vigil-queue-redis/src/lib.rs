@@ -8,7 +8,6 @@ mod options;
 mod queue;
 mod scripts;
 
-pub use delivery::DeadLetter;
 pub use error::OpenError;
 pub use options::RedisOptions;
 pub use queue::RedisQueue;

@@ -9,14 +9,15 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use vigil_core::action::ActionKey;
 use vigil_core::clock::Timestamp;
-use vigil_core::queue::{Claim, Queue, QueueError, QueueStats};
+use vigil_core::queue::{Claim, DeadLetter, Queue, QueueError, QueueStats};
 use vigil_core::task::Task;
+use vigil_core::tenant::TenantId;
 
 use crate::connection::{Connection, Link};
-use crate::delivery::{Entry, Held};
+use crate::delivery::{Entry, Held, Letter};
 use crate::error::Error;
 use crate::keys::{Keys, tenant_word};
-use crate::{DeadLetter, OpenError, RedisOptions, scripts};
+use crate::{OpenError, RedisOptions, scripts};
 
 /// The Queue in Redis 6.2 or newer, in a cluster or behind sentinels as well.
 ///
@@ -50,16 +51,17 @@ impl RedisQueue {
         })
     }
 
-    /// The newest dead letters, oldest first.
-    ///
-    /// # Errors
-    /// [`QueueError`]; [`QueueError::Corrupt`] if one of them is not what this queue writes.
-    pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
-        let first = -i64::try_from(limit.clamp(1, Self::MAX_DEAD)).unwrap_or(1);
-        let mut command = redis::cmd("LRANGE");
-        command.arg(self.keys.dead()).arg(first).arg(-1);
-        let letters: Vec<Vec<u8>> = self.link.ask(async |c: &mut Connection| command.query_async(c).await).await?;
-        letters.iter().map(|json| DeadLetter::parse(json).map_err(|error| QueueError::Corrupt(error.into()))).collect()
+    /// Does something to dead letters of a tenant, and answers those that it was done to.
+    async fn letters(
+        &self,
+        what: &str,
+        tenant: &TenantId,
+        with: &str,
+        max: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        let arguments = [what, tenant_word(tenant), with, &max.min(Self::MAX_DEAD).to_string()];
+        let letters: Vec<Vec<u8>> = self.call(&scripts::LETTERS, &arguments[..]).await?;
+        letters.iter().map(|json| Letter::parse(json)).collect()
     }
 
     async fn call<T: FromRedisValue>(&self, script: &Script, arguments: impl ToRedisArgs) -> Result<T, Error> {
@@ -186,6 +188,22 @@ impl Queue for RedisQueue {
             missing.extend(places.into_iter().filter_map(|place| page.get(place - 1)).cloned());
         }
         Ok(missing)
+    }
+
+    async fn dead(&self, tenant: &TenantId, after: u64, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        self.letters("page", tenant, &after.to_string(), limit).await
+    }
+
+    async fn revive(&self, tenant: &TenantId, letter: &str) -> Result<Option<DeadLetter>, QueueError> {
+        Ok(self.letters("revive", tenant, letter, 1).await?.pop())
+    }
+
+    async fn discard(&self, tenant: &TenantId, letter: &str) -> Result<Option<DeadLetter>, QueueError> {
+        Ok(self.letters("discard", tenant, letter, 1).await?.pop())
+    }
+
+    async fn purge(&self, tenant: &TenantId, older_than: Duration) -> Result<usize, QueueError> {
+        Ok(self.letters("purge", tenant, &millis(older_than).to_string(), Self::MAX_DEAD).await?.len())
     }
 
     async fn stats(&self) -> Result<QueueStats, QueueError> {

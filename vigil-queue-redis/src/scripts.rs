@@ -19,4 +19,5 @@ script! {
     RESCUE = "lua/rescue.lua";
     MISSING = "lua/missing.lua";
     STATS = "lua/stats.lua";
+    LETTERS = "lua/letters.lua";
 }

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Claim, Queue, QueueError, QueueStats};
+use super::{Claim, DeadLetter, Queue, QueueError, QueueStats};
 use crate::action::ActionKey;
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::{Clock, SystemClock};
 use crate::task::Task;
+use crate::tenant::TenantId;
 
 /// A [`Queue`] in memory. Everything is gone when it is dropped, which the Store makes safe.
 ///
@@ -23,17 +24,6 @@ pub struct MemoryQueue {
     state: Mutex<State>,
     /// Tells waiting claims that there is a task, or one that becomes due earlier than they know of.
     changed: Notify,
-}
-
-/// A task that was given up on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DeadLetter {
-    /// The task.
-    pub task: Task,
-    /// Why.
-    pub reason: String,
-    /// When.
-    pub at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -155,11 +145,19 @@ impl Queue for MemoryQueue {
     async fn dead_letter(&self, claim: &Claim, reason: &str) -> Result<(), QueueError> {
         let mut state = self.lock();
         let Entry { task, .. } = state.take(claim)?;
-        let at = self.clock.now();
+        let (at, number) = (self.clock.now(), state.next_number());
         state.forget(&task.key());
         state.totals.failed += 1;
         state.totals.last_processed = Some(at);
-        state.dead.push_back(DeadLetter { task, reason: reason.to_owned(), at });
+        state.dead.push_back(DeadLetter {
+            id: task.task_id.clone(),
+            number,
+            tenant: task.tenant.clone(),
+            payload: serde_json::to_string(&task).map_err(|error| QueueError::Backend(error.into()))?,
+            task: Some(task),
+            reason: reason.to_owned(),
+            at,
+        });
         if state.dead.len() > Self::MAX_DEAD {
             state.dead.pop_front();
         }
@@ -186,6 +184,36 @@ impl Queue for MemoryQueue {
     async fn missing(&self, actions: &[ActionKey]) -> Result<Vec<ActionKey>, QueueError> {
         let state = self.lock();
         Ok(actions.iter().filter(|key| !state.delivering.contains_key(key)).cloned().collect())
+    }
+
+    async fn dead(&self, tenant: &TenantId, after: u64, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        let state = self.lock();
+        let theirs = state.dead.iter().filter(|letter| letter.tenant == *tenant && letter.number > after);
+        Ok(theirs.take(limit).cloned().collect())
+    }
+
+    async fn revive(&self, tenant: &TenantId, letter: &str) -> Result<Option<DeadLetter>, QueueError> {
+        let mut state = self.lock();
+        let Some(letter) = state.unbury(tenant, letter) else { return Ok(None) };
+        if let Some(task) = letter.task.clone() {
+            state.totals.enqueued += 1;
+            *state.delivering.entry(task.key()).or_default() += 1;
+            state.put(Entry { task, deliveries: 0 }, Duration::ZERO);
+        }
+        drop(state);
+        self.changed.notify_waiters();
+        Ok(Some(letter))
+    }
+
+    async fn discard(&self, tenant: &TenantId, letter: &str) -> Result<Option<DeadLetter>, QueueError> {
+        Ok(self.lock().unbury(tenant, letter))
+    }
+
+    async fn purge(&self, tenant: &TenantId, older_than: Duration) -> Result<usize, QueueError> {
+        let mut state = self.lock();
+        let (before, newest) = (state.dead.len(), self.clock.now() - older_than);
+        state.dead.retain(|letter| letter.tenant != *tenant || letter.at > newest);
+        Ok(before - state.dead.len())
     }
 
     async fn stats(&self) -> Result<QueueStats, QueueError> {
@@ -253,6 +281,12 @@ impl State {
     fn take(&mut self, claim: &Claim) -> Result<Entry, QueueError> {
         let lease = number_of(claim).and_then(|number| self.leased.remove(&number));
         lease.map(|lease| lease.entry).ok_or(QueueError::LeaseLost)
+    }
+
+    /// Takes a dead letter out.
+    fn unbury(&mut self, tenant: &TenantId, letter: &str) -> Option<DeadLetter> {
+        let place = self.dead.iter().position(|known| known.tenant == *tenant && known.id == letter)?;
+        self.dead.remove(place)
     }
 
     fn forget(&mut self, action: &ActionKey) {

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use crate::action::ActionKey;
 use crate::clock::Timestamp;
 use crate::task::Task;
+use crate::tenant::TenantId;
 
 mod memory;
 
-pub use memory::{DeadLetter, MemoryQueue};
+pub use memory::MemoryQueue;
 
 /// Brings tasks to workers. Held as `Arc<dyn Queue>`.
 ///
@@ -59,6 +60,19 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
     /// Those of the actions that no waiting, delayed or leased task delivers.
     async fn missing(&self, actions: &[ActionKey]) -> Result<Vec<ActionKey>, QueueError>;
 
+    /// A tenant's dead letters, oldest first, from behind the one with number `after` on; 0: from the first.
+    async fn dead(&self, tenant: &TenantId, after: u64, limit: usize) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// Puts the task of a tenant's dead letter in again as if it were new, and answers the letter, which is gone then; `None`
+    /// if there is none of that id. The Store decides whether anything is left to be done.
+    async fn revive(&self, tenant: &TenantId, letter: &str) -> Result<Option<DeadLetter>, QueueError>;
+
+    /// Forgets a tenant's dead letter, and answers it; `None` if there is none of that id.
+    async fn discard(&self, tenant: &TenantId, letter: &str) -> Result<Option<DeadLetter>, QueueError>;
+
+    /// Forgets a tenant's dead letters that are so old, or older; answers how many.
+    async fn purge(&self, tenant: &TenantId, older_than: Duration) -> Result<usize, QueueError>;
+
     /// How much is in it, and what went through.
     async fn stats(&self) -> Result<QueueStats, QueueError>;
 
@@ -93,6 +107,25 @@ pub struct Claim {
     pub token: String,
     /// How often the task was delivered, this time included.
     pub deliveries: u32,
+}
+
+/// A task that was given up on. A Queue keeps a bounded number of them; the oldest go first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeadLetter {
+    /// Names it: its task's id, or, where there is none, one that the Queue gave it.
+    pub id: String,
+    /// Greater than that of every letter before it.
+    pub number: u64,
+    /// Whose.
+    pub tenant: TenantId,
+    /// The task; `None` if what was queued is none.
+    pub task: Option<Task>,
+    /// What was queued, whatever it is.
+    pub payload: String,
+    /// Why it was given up on.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// How much is in a queue, and what went through it since it began.

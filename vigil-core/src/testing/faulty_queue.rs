@@ -7,8 +7,9 @@ use async_trait::async_trait;
 
 use super::Faults;
 use crate::action::ActionKey;
-use crate::queue::{Claim, Queue, QueueError, QueueStats};
+use crate::queue::{Claim, DeadLetter, Queue, QueueError, QueueStats};
 use crate::task::Task;
+use crate::tenant::TenantId;
 
 /// Wraps a Queue; its [`faults`](FaultyQueue::faults) decide which calls go wrong, and how.
 #[derive(Debug)]
@@ -69,6 +70,22 @@ impl Queue for FaultyQueue {
 
     async fn missing(&self, actions: &[ActionKey]) -> Result<Vec<ActionKey>, QueueError> {
         self.call("missing", self.inner.missing(actions)).await
+    }
+
+    async fn dead(&self, tenant: &TenantId, after: u64, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        self.call("dead", self.inner.dead(tenant, after, limit)).await
+    }
+
+    async fn revive(&self, tenant: &TenantId, letter: &str) -> Result<Option<DeadLetter>, QueueError> {
+        self.call("revive", self.inner.revive(tenant, letter)).await
+    }
+
+    async fn discard(&self, tenant: &TenantId, letter: &str) -> Result<Option<DeadLetter>, QueueError> {
+        self.call("discard", self.inner.discard(tenant, letter)).await
+    }
+
+    async fn purge(&self, tenant: &TenantId, older_than: Duration) -> Result<usize, QueueError> {
+        self.call("purge", self.inner.purge(tenant, older_than)).await
     }
 
     async fn stats(&self) -> Result<QueueStats, QueueError> {

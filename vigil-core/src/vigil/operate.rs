@@ -1,12 +1,16 @@
 //! What operators ask of a [`Vigil`]: to stop, to look, to begin anew.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
 
 use super::Vigil;
 use crate::episode::{Episode, EpisodeChange, EpisodeId};
 use crate::events::Event;
 use crate::policy::{Decision, Evaluation, Gate, Policy, PolicyName, Verdict, evaluate, explain, plan};
-use crate::store::{Actor, BrakeChange, Brakes, Standing, StoreError};
+use crate::queue::{DeadLetter, QueueError};
+use crate::store::{Actor, BrakeChange, Brakes, Note, Standing, StoreError};
 use crate::target::Target;
 use crate::tenant::TenantId;
 
@@ -101,4 +105,97 @@ impl Vigil {
         let decision = decided.then(|| plan(policy, target, &metrics, &evaluation, &standing, &limits, 0));
         Ok(Some(Why { policy: policy.clone(), matches, evaluation, standing, gates, decision }))
     }
+
+    /// Puts the task of a dead letter in again. An action that is final by now is not carried out again: the Store decides when
+    /// the task is delivered.
+    ///
+    /// # Errors
+    /// [`DeadLetterError`]; what was asked for is in the audit before it is done.
+    pub async fn retry_dead_letter(
+        &self,
+        tenant: &TenantId,
+        letter: &str,
+        actor: &Actor,
+    ) -> Result<DeadLetter, DeadLetterError> {
+        self.note_letter("dead_letter.retry", tenant, letter, actor).await?;
+        let revived = self.context.queue.revive(tenant, letter).await?;
+        revived.ok_or_else(|| DeadLetterError::NotFound(letter.to_owned()))
+    }
+
+    /// Forgets a dead letter.
+    ///
+    /// # Errors
+    /// [`DeadLetterError`]; what was asked for is in the audit before it is done.
+    pub async fn discard_dead_letter(
+        &self,
+        tenant: &TenantId,
+        letter: &str,
+        actor: &Actor,
+    ) -> Result<DeadLetter, DeadLetterError> {
+        self.note_letter("dead_letter.discard", tenant, letter, actor).await?;
+        let discarded = self.context.queue.discard(tenant, letter).await?;
+        discarded.ok_or_else(|| DeadLetterError::NotFound(letter.to_owned()))
+    }
+
+    /// Forgets the dead letters that are so old, or older; answers how many.
+    ///
+    /// # Errors
+    /// [`DeadLetterError`]; what was asked for is in the audit before it is done.
+    pub async fn purge_dead_letters(
+        &self,
+        tenant: &TenantId,
+        older_than: Duration,
+        actor: &Actor,
+    ) -> Result<usize, DeadLetterError> {
+        let detail = json!({"older_than_seconds": older_than.as_secs()});
+        let kind = "dead_letter.purge".to_owned();
+        let note = Note { kind, action: None, episode: None, reason: None, detail };
+        self.context.store.note(tenant, note, actor).await?;
+        let purged = self.context.queue.purge(tenant, older_than).await?;
+        tracing::info!(%tenant, purged, older_than_seconds = older_than.as_secs(), actor = actor.as_str(), "dead letters purged");
+        Ok(purged)
+    }
+
+    /// Writes down what is about to be done to a letter that is there.
+    async fn note_letter(
+        &self,
+        kind: &str,
+        tenant: &TenantId,
+        letter: &str,
+        actor: &Actor,
+    ) -> Result<(), DeadLetterError> {
+        const PAGE: usize = 500;
+        let mut after = 0;
+        let known = loop {
+            let page = self.context.queue.dead(tenant, after, PAGE).await?;
+            let last = page.last().map(|last| last.number);
+            match (page.into_iter().find(|known| known.id == letter), last) {
+                (Some(known), _) => break known,
+                (None, Some(last)) => after = last,
+                (None, None) => return Err(DeadLetterError::NotFound(letter.to_owned())),
+            }
+        };
+        let action = known.task.as_ref().map(|task| task.action_id);
+        let detail = json!({"task_id": known.id, "at": known.at});
+        let reason = Some(known.reason);
+        let note = Note { kind: kind.to_owned(), action, episode: None, reason, detail };
+        self.context.store.note(tenant, note, actor).await?;
+        tracing::info!(%tenant, task_id = letter, action_id = action.map(|action| action.0), actor = actor.as_str(), "{kind}");
+        Ok(())
+    }
+}
+
+/// Why nothing was done about dead letters.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeadLetterError {
+    /// There is none of that id.
+    #[error("the dead letter '{0}' does not exist")]
+    NotFound(String),
+    /// It could not be written down, and so was not done.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The queue did not do it.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
 }

@@ -166,7 +166,7 @@ pub(crate) async fn record(
 ) -> Result<Json<Changed>, ApiError> {
     without_nul(&body)?;
     let mut fields = Fields::of(&body, "").map_err(ApiError::invalid)?;
-    fields.only(&["status", "details"], &[]);
+    fields.only(&["status", "details"], &ActionDto::ADDED);
     let status = fields.required("status", text(ActionStatus::parse));
     let details = fields.optional("details", prose(MAX_PROSE));
     let errors = fields.end();

@@ -21,6 +21,8 @@ const PAGE: usize = 100;
 const MAX_POINTS: usize = 11_000;
 /// How far a query looks back when the client does not say.
 const SPAN: Duration = Duration::from_secs(3600);
+/// How long a step may be, in seconds: a year.
+const MAX_STEP: u64 = 365 * 86_400;
 /// How many steps a query has when the client does not say.
 const STEPS: u64 = 300;
 
@@ -128,23 +130,26 @@ pub(crate) async fn query(
     let tags = tags(&mut params);
     let (from, to) = (params.optional("from", time), params.optional("to", time));
     let step = params.optional("step", count);
-    if step == Some(0) {
-        params.refuse("step", "must be at least 1, in seconds");
+    if step.is_some_and(|step| !(1..=MAX_STEP).contains(&step)) {
+        params.refuse("step", format!("must be from 1 to {MAX_STEP}, in seconds"));
     }
-    let to = match to {
+    let end = match to {
         Some(to) => to,
         None => app.vigil.store().now().await?,
     };
-    let from = from.unwrap_or(to - SPAN);
-    if to <= from {
+    let from = from.unwrap_or(end - SPAN);
+    if end <= from {
         params.refuse("to", "must be later than from");
     }
-    let (Some(metric), Some(tags), Ok(())) = (metric, tags, params.end()?) else {
+    let (Some(metric), Some(tags), ()) = (metric, tags, params.end()?) else {
         return Err(ApiError::field("/metric", "is required"));
     };
-    let step = step.unwrap_or_else(|| to.since(from).as_secs().div_ceil(STEPS).max(1));
-    let max_points = MAX_POINTS;
-    let query = RangeQuery { metric, target, tags, from, to, step: Duration::from_secs(step), aggregate, max_points };
+    let step = step.unwrap_or_else(|| end.since(from).as_secs().div_ceil(STEPS).clamp(1, MAX_STEP));
+    let (length, max_points) = (Duration::from_secs(step), MAX_POINTS);
+    let mut query = RangeQuery { metric, target, tags, from, to: end, step: length, aggregate, max_points };
+    if to.is_none() {
+        query.to = query.begin_of_step(end) + length; // the step that is now belongs to it
+    }
     if query.steps() > max_points as u64 {
         return Err(too_many(&query, 1));
     }
@@ -154,7 +159,7 @@ pub(crate) async fn query(
     };
     let count = lines.iter().map(|line| line.points.len()).sum();
     let series = lines.into_iter().map(LineDto::from).collect();
-    Ok(Json(RangeDto { metric: query.metric, from, to, step, agg: aggregate, count, series }))
+    Ok(Json(RangeDto { metric: query.metric, from, to: query.to, step, agg: aggregate, count, series }))
 }
 
 /// `tag=key=value`, as often as wanted; `None` if one is wrong, which is then told.

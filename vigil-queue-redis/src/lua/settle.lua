@@ -7,7 +7,10 @@ if ARGV[4] == 'retry' then
   return 1
 end
 if ARGV[4] == 'dead' then
-  redis.call('RPUSH', dead, cjson.encode({ at = now, reason = ARGV[5], task = redis.call('HGET', tasks, id) }))
+  local task, number = redis.call('HGET', tasks, id) or '', next_number()
+  local tenant = string.match(redis.call('HGET', tasks, id .. ':k') or '', '^(%S*) ') or ''
+  local name = string.match(task, '"task_id"%s*:%s*"([^"]+)"') or ('letter_' .. number)
+  redis.call('RPUSH', dead, cjson.encode({ at = now, reason = ARGV[5], task = task, id = name, n = number, tenant = tenant }))
   redis.call('LTRIM', dead, -tonumber(ARGV[6]), -1)
   redis.call('HINCRBY', stats, 'tasks_failed', 1)
 else

@@ -66,12 +66,17 @@ async fn what_is_no_task_is_kept_aside_with_the_reason_and_holds_nobody_up() {
     queue.enqueue(task.clone(), Duration::ZERO).await.unwrap();
     let claims = queue.claim(LEASE, WAIT, 1).await.unwrap();
     assert_eq!(claims[0].task, task);
-    let dead = queue.dead_letters(10).await.unwrap();
+    let dead = queue.dead(&TenantId::default(), 0, 10).await.unwrap();
     assert_eq!(dead.len(), garbage.len());
     assert!(dead.iter().all(|letter| letter.reason.starts_with("not a task: ")), "{dead:?}");
-    assert_eq!(dead[1].task, "{");
+    assert_eq!((dead[1].payload.as_str(), &dead[1].task), ("{", &None));
+    assert!(dead[1].id.starts_with("letter_") && dead[4].id == "task_1", "{dead:?}");
+    let none = queue.discard(&TenantId::default(), &dead[1].id).await.unwrap();
+    assert_eq!(none.as_ref(), Some(&dead[1]), "what is no task is discarded as any other letter is");
+    queue.revive(&TenantId::default(), &dead[0].id).await.unwrap().unwrap();
+    assert_eq!(queue.claim(LEASE, Duration::ZERO, 1).await.unwrap(), [], "it is kept aside again");
     let stats = queue.stats().await.unwrap();
-    assert_eq!((stats.dead, stats.failed, stats.leased), (5, 5, 1));
+    assert_eq!((stats.dead, stats.failed, stats.leased), (4, 6, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

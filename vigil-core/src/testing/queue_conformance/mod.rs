@@ -46,6 +46,8 @@ pub mod claiming;
 #[doc(hidden)]
 pub mod leases;
 #[doc(hidden)]
+pub mod letters;
+#[doc(hidden)]
 pub mod races;
 
 #[doc(hidden)]
@@ -125,6 +127,16 @@ macro_rules! queue_conformance {
                 a_delayed_task_counts_as_ready_once_it_is_due,
                 a_rescued_task_counts_as_ready,
             }
+            letters {
+                a_dead_letter_is_kept_with_its_task_and_reason,
+                dead_letters_are_paged_oldest_first_without_gap_or_repetition,
+                a_revived_letter_is_claimed_as_a_new_task_and_dead_no_more,
+                a_revived_letter_wakes_a_waiting_claim,
+                a_discarded_letter_is_gone,
+                a_purge_takes_what_is_old_enough,
+                a_letter_of_another_tenant_or_of_nobody_is_not_touched,
+                of_many_revivers_of_one_letter_one_succeeds,
+            }
             races {
                 many_claimers_claim_every_task_once,
                 many_waiting_claimers_are_woken_for_every_task_while_others_enqueue,
@@ -145,6 +157,7 @@ mod tests {
             include_str!("books.rs"),
             include_str!("claiming.rs"),
             include_str!("leases.rs"),
+            include_str!("letters.rs"),
             include_str!("races.rs"),
         ];
         for line in groups.iter().flat_map(|text| text.lines()) {

@@ -32,6 +32,7 @@ fn changes(now: Timestamp) -> Vec<EpisodeChange> {
         EpisodeChange::Refuse { reason: Reason::Exhausted { actions: 3 } },
     ];
     all.extend(Resolution::ALL.map(|resolution| EpisodeChange::Resolve { resolution }));
+    all.extend([None, Some("looked at it".to_owned())].map(|reason| EpisodeChange::Reset { reason }));
     all
 }
 
