@@ -80,7 +80,7 @@ pub(crate) async fn range(
 ) -> Result<Range, Error> {
     let wanted = to_json(&range.tags)?;
     let bind = |statement: String, limit: i64| {
-        sqlx::query(AssertSqlSafe(statement))
+        sqlx::query::<sqlx::Postgres>(AssertSqlSafe(statement))
             .bind(tenant.as_str())
             .bind(range.metric.as_str())
             .bind(At(range.from))

@@ -73,7 +73,7 @@ pub(crate) async fn range(
     let (points, counted) = (points_statement(range), count_statement(range));
     let tags = to_json(&range.tags)?;
     let bind = |statement: String| {
-        sqlx::query(AssertSqlSafe(statement))
+        sqlx::query::<sqlx::Sqlite>(AssertSqlSafe(statement))
             .bind(tenant.as_str())
             .bind(range.metric.as_str())
             .bind(range.from.as_micros())

@@ -145,6 +145,9 @@ pub struct RangeQuery {
 }
 
 impl RangeQuery {
+    /// How many steps are tried for one that fits.
+    const LOOKS: usize = 10_000;
+
     /// A step as microseconds, at least one.
     pub fn step_micros(&self) -> i64 {
         i64::try_from(self.step.as_micros()).unwrap_or(i64::MAX).max(1)
@@ -163,7 +166,7 @@ impl RangeQuery {
         }
         let step = self.step_micros();
         let (first, last) = (self.from.as_micros().div_euclid(step), (self.to.as_micros() - 1).div_euclid(step));
-        last.abs_diff(first) + 1
+        last.abs_diff(first).saturating_add(1)
     }
 
     /// The smallest whole number of seconds with which so many series have no more points than they may; `None` if there is
@@ -180,7 +183,10 @@ impl RangeQuery {
             u64::try_from(span.as_micros().div_ceil(parts)).unwrap_or(u64::MAX).max(1)
         };
         let fits = |seconds: &u64| Self { step: Duration::from_secs(*seconds), ..self.clone() }.steps() <= each;
-        (seconds(each)..=seconds(each - 1)).find(fits).map(Duration::from_secs)
+        // The greatest surely fits; far from the least the smallest is not worth looking for.
+        let (least, greatest) = (seconds(each), seconds(each - 1));
+        let found = (least..=greatest).take(Self::LOOKS).find(fits);
+        Some(Duration::from_secs(found.unwrap_or(greatest)))
     }
 }
 

@@ -229,20 +229,28 @@ pub async fn the_audit_is_filtered_by_policy_target_kind_and_time(t: &mut StoreB
     };
     let none = AuditFilter::default;
     let (p, q, web, now) = (policy_name("p"), policy_name("q"), target("web-1"), t.now());
-    check("policy", AuditFilter { policy: Some(p.clone()), ..none() }, &|e| e.policy.as_ref() == Some(&p)).await;
-    check("target", AuditFilter { target: Some(web.clone()), ..none() }, &|e| e.target.as_ref() == Some(&web)).await;
-    check("kind", AuditFilter { kind: Some("action.started".to_owned()), ..none() }, &|e| e.kind == "action.started")
+    check("policy", AuditFilter { policy: Some(p.clone()), ..none() }, &|e: &AuditEntry| e.policy.as_ref() == Some(&p))
         .await;
-    check("rare kind", AuditFilter { kind: Some("policy.put".to_owned()), ..none() }, &|e| e.kind == "policy.put")
-        .await;
-    check("since", AuditFilter { since: Some(now), ..none() }, &|e| e.at >= now).await;
+    check("target", AuditFilter { target: Some(web.clone()), ..none() }, &|e: &AuditEntry| {
+        e.target.as_ref() == Some(&web)
+    })
+    .await;
+    check("kind", AuditFilter { kind: Some("action.started".to_owned()), ..none() }, &|e: &AuditEntry| {
+        e.kind == "action.started"
+    })
+    .await;
+    check("rare kind", AuditFilter { kind: Some("policy.put".to_owned()), ..none() }, &|e: &AuditEntry| {
+        e.kind == "policy.put"
+    })
+    .await;
+    check("since", AuditFilter { since: Some(now), ..none() }, &|e: &AuditEntry| e.at >= now).await;
     let several = AuditFilter {
         policy: Some(q.clone()),
         target: Some(web.clone()),
         kind: Some("action.started".to_owned()),
         ..none()
     };
-    check("several", several, &|e| e.policy.as_ref() == Some(&q) && e.kind == "action.started").await;
+    check("several", several, &|e: &AuditEntry| e.policy.as_ref() == Some(&q) && e.kind == "action.started").await;
     assert_eq!(seen, 6);
 }
 
