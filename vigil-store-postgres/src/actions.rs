@@ -188,7 +188,8 @@ pub(crate) fn due_statement(kind: Due) -> &'static str {
     }
 }
 
-/// Reads, applies the change, and writes if nobody else has written since: two statements, each atomic by itself.
+/// Reads, applies the change, and writes if nobody else has written since: two statements, each atomic by itself. A heartbeat
+/// in between has changed nothing but the lease: the change is applied to that.
 pub(crate) async fn transition(
     connection: &mut PgConnection,
     key: &ActionKey,
@@ -198,16 +199,20 @@ pub(crate) async fn transition(
     actor: &Actor,
     now: Option<At>,
 ) -> Result<Action, Error> {
-    let found = find_now(connection, key, now).await?;
-    let (before, now) = found.ok_or_else(|| StoreError::NotFound(format!("action {}", key.id)))?;
-    if before.version != version {
-        return Err(conflict(key.id));
-    }
-    if change.begins_attempt() {
-        stop(connection, &before, change, now).await?;
-    }
-    let after = before.apply(change, now).map_err(StoreError::from)?;
-    update(connection, &before, &after, &AuditEntry::changed(&before, &after, change, actor, now)).await?;
+    let (after, now) = loop {
+        let found = find_now(connection, key, now).await?;
+        let (before, now) = found.ok_or_else(|| StoreError::NotFound(format!("action {}", key.id)))?;
+        if before.version != version {
+            return Err(conflict(key.id));
+        }
+        if change.begins_attempt() {
+            stop(connection, &before, change, now).await?;
+        }
+        let after = before.apply(change, now).map_err(StoreError::from)?;
+        if update(connection, &before, &after, &AuditEntry::changed(&before, &after, change, actor, now)).await? {
+            break (after, now);
+        }
+    };
     if let (Some(resolution), Some(id)) = (resolve, after.episode) {
         let change = EpisodeChange::Resolve { resolution };
         episodes::change_if_open(connection, &after.tenant, id, &change, actor, now).await?;
@@ -229,23 +234,20 @@ pub(crate) const BRAKED: &str = concat!("SELECT ", braked!("$1", "$2"), " AS bra
 
 /// Who occupies the target of an action, if anybody does.
 pub(crate) async fn occupant(connection: &mut PgConnection, key: &ActionKey) -> Result<Option<ActionId>, Error> {
-    let row = sqlx::query(
-        "SELECT other.id FROM actions AS mine JOIN actions AS other ON other.tenant = mine.tenant AND other.target = mine.target \
-         AND other.occupies WHERE mine.id = $1 AND mine.tenant = $2",
-    )
-    .bind(key.id.0)
-    .bind(key.tenant.as_str())
-    .fetch_optional(connection)
-    .await?;
+    let row = sqlx::query(OCCUPANT).bind(key.id.0).bind(key.tenant.as_str()).fetch_optional(connection).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?.map(ActionId))
 }
 
+pub(crate) const OCCUPANT: &str = "SELECT other.id FROM actions AS mine JOIN actions AS other ON other.tenant = mine.tenant \
+     AND other.target = mine.target AND other.occupies WHERE mine.id = $1 AND mine.tenant = $2";
+
+/// Whether it was still as it was read.
 async fn update(
     connection: &mut PgConnection,
     before: &Action,
     action: &Action,
     entry: &AuditEntry,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let written = audit::bind(sqlx::query(UPDATE), entry)?
         .bind(action.status.as_str())
         .bind(action.details.as_deref().map(text))
@@ -270,10 +272,10 @@ async fn update(
         .bind(at(before.lease_until))
         .execute(connection)
         .await?;
-    if written.rows_affected() == 0 { Err(conflict(action.id)) } else { Ok(()) }
+    Ok(written.rows_affected() == 1)
 }
 
-const UPDATE: &str = concat!(
+pub(crate) const UPDATE: &str = concat!(
     "WITH changed AS (UPDATE actions SET status = $11, details = $12, version = $13, attempt = $14, tries = $15, crashes = $16, \
        lease_until = $17, occupies = $18, running_at = $19, completed_at = $20, not_before = $21, deadline = $22, \
        indeterminate_at = $23, verification = $24, verify_after = $25, verify_by = $26, error = $27, verify_hidden = '-infinity' \
@@ -289,17 +291,14 @@ pub(crate) async fn extend_lease(
     by: Duration,
     now: Option<At>,
 ) -> Result<(), Error> {
-    let written = sqlx::query(
-        "UPDATE actions SET lease_until = coalesce($4, clock_timestamp()) + $5 * interval '1 microsecond' \
-         WHERE id = $1 AND tenant = $2 AND version = $3 AND status = 'running' AND lease_until > coalesce($4, clock_timestamp())",
-    )
-    .bind(key.id.0)
-    .bind(key.tenant.as_str())
-    .bind(version)
-    .bind(now)
-    .bind(row::micros(by))
-    .execute(&mut *connection)
-    .await?;
+    let written = sqlx::query(EXTEND_LEASE)
+        .bind(key.id.0)
+        .bind(key.tenant.as_str())
+        .bind(version)
+        .bind(now)
+        .bind(row::micros(by))
+        .execute(&mut *connection)
+        .await?;
     if written.rows_affected() == 1 {
         return Ok(());
     }
@@ -308,6 +307,9 @@ pub(crate) async fn extend_lease(
         Some(_) => conflict(key.id),
     })
 }
+
+pub(crate) const EXTEND_LEASE: &str = "UPDATE actions SET lease_until = coalesce($4, clock_timestamp()) + $5 * interval '1 microsecond' \
+     WHERE id = $1 AND tenant = $2 AND version = $3 AND status = 'running' AND lease_until > coalesce($4, clock_timestamp())";
 
 fn conflict(id: ActionId) -> Error {
     StoreError::Conflict(format!("action {id}")).into()

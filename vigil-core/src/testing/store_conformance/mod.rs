@@ -328,6 +328,7 @@ macro_rules! store_conformance {
                 of_many_starters_on_one_target_one_occupies_it,
                 of_many_changes_of_one_version_one_happens,
                 a_heartbeat_and_a_takeover_do_not_both_succeed,
+                a_heartbeat_beside_the_outcome_does_not_void_it,
                 of_many_openers_of_one_episode_all_get_the_same,
                 of_many_writers_of_one_policy_one_succeeds,
                 writers_of_different_policies_all_get_a_generation_of_their_own,

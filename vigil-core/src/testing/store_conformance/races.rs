@@ -153,6 +153,31 @@ pub async fn a_heartbeat_and_a_takeover_do_not_both_succeed(t: &mut StoreBench) 
     }
 }
 
+pub async fn a_heartbeat_beside_the_outcome_does_not_void_it(t: &mut StoreBench) {
+    for round in 0..60 {
+        let running = t.running(&format!("web-{round}")).await;
+        let outcomes = t
+            .race(CALLERS, |store, number| {
+                let action = running.clone();
+                async move {
+                    if number == CALLERS / 2 {
+                        let (key, actor) = (action.key(), actor());
+                        return store.transition(&key, action.version, complete(), None, &actor).await.map(drop);
+                    }
+                    // Each moves the lease; those that come too late are told so.
+                    let by = LEASE + SECOND * u32::try_from(number).unwrap();
+                    match store.extend_lease(&action.key(), action.version, by).await {
+                        Err(StoreError::Conflict(_)) => Ok(()),
+                        other => other,
+                    }
+                }
+            })
+            .await;
+        assert!(outcomes.iter().all(Result::is_ok), "round {round}: {outcomes:?}");
+        assert_eq!(t.read(&running).await.status, ActionStatus::Completed);
+    }
+}
+
 pub async fn of_many_openers_of_one_episode_all_get_the_same(t: &mut StoreBench) {
     for round in 0..5 {
         let on = format!("web-{round}");
