@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, Row as _};
+use tokio::time::Instant;
 use vigil_core::clock::Timestamp;
 use vigil_core::metric::{Metric, MetricId, MetricName, Sample};
 use vigil_core::store::{MetricBatch, Recorded, Scope, StoreError};
@@ -50,39 +51,50 @@ impl Ids {
     }
 }
 
+/// A request whose samples wait for their statement.
+#[derive(Debug, Clone)]
+pub(crate) struct Accepted {
+    pub(crate) batch: MetricBatch,
+    pub(crate) since: Instant,
+}
+
+impl Accepted {
+    /// For how many microseconds it has been waiting.
+    fn waited(&self) -> i64 {
+        i64::try_from(self.since.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
+}
+
 /// How a sample's times are written.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Receipt {
-    /// As they are: the Store was given the clock they were taken by.
+    /// As they are: the Store was given the clock they were taken by, which shows this.
     Given(Timestamp),
-    /// By the database's clock, so many microseconds before the statement as the sample has been waiting since
-    /// (this is the machine's own clock now): no replica's clock matters then.
-    Waiting(Timestamp),
+    /// By the database's clock, so long before the statement as the request has been waiting: no replica's clock matters then.
+    Waited,
 }
-
-/// The longest a sample is believed to have waited for its statement.
-const LONGEST_WAIT: i64 = 60_000_000;
 
 /// Writes all batches in one statement; with keys among them in one transaction, which the caller must have begun. A batch
 /// whose idempotency key was used otherwise is refused alone.
 pub(crate) async fn record(
     connection: &mut PgConnection,
-    batches: &[MetricBatch],
+    requests: &[Accepted],
     ids: &mut Ids,
     receipt: Receipt,
 ) -> Result<Vec<Result<Recorded, StoreError>>, Error> {
-    ids.provide(connection, batches.iter().map(|batch| batch.metrics.len()).sum()).await?;
-    let mut answers: Vec<Result<Recorded, StoreError>> = Vec::with_capacity(batches.len());
-    for batch in batches {
+    ids.provide(connection, requests.iter().map(|request| request.batch.metrics.len()).sum()).await?;
+    let mut answers: Vec<Result<Recorded, StoreError>> = Vec::with_capacity(requests.len());
+    for request in requests {
         let enough = "as many as there are samples were provided";
-        let drawn = batch.metrics.iter().map(|_| ids.take().expect(enough)).collect();
+        let drawn = request.batch.metrics.iter().map(|_| ids.take().expect(enough)).collect();
         answers.push(Ok(Recorded { ids: drawn, replayed: false }));
     }
-    take_keys(connection, batches, &mut answers, receipt).await?;
-    let mut rows: Vec<(MetricId, &Metric)> = Vec::new();
-    for (batch, answer) in batches.iter().zip(&answers) {
+    take_keys(connection, requests, &mut answers, receipt).await?;
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for (request, answer) in requests.iter().zip(&answers) {
         if let Ok(Recorded { ids, replayed: false }) = answer {
-            rows.extend(ids.iter().copied().zip(&batch.metrics));
+            let waited = request.waited();
+            rows.extend(ids.iter().zip(&request.batch.metrics).map(|(id, metric)| Row { id: *id, metric, waited }));
         }
     }
     if !rows.is_empty() {
@@ -94,15 +106,16 @@ pub(crate) async fn record(
 /// In the order of the keys, so that two replicas with the same ones wait for each other and not crosswise.
 async fn take_keys(
     connection: &mut PgConnection,
-    batches: &[MetricBatch],
+    requests: &[Accepted],
     answers: &mut [Result<Recorded, StoreError>],
     receipt: Receipt,
 ) -> Result<(), Error> {
     let now = match receipt {
         Receipt::Given(now) => Some(At(now)),
-        Receipt::Waiting(_) => None,
+        Receipt::Waited => None,
     };
-    let mut keyed: Vec<_> = batches.iter().zip(answers).filter(|(batch, _)| batch.idempotency.is_some()).collect();
+    let batches = requests.iter().map(|request| &request.batch);
+    let mut keyed: Vec<_> = batches.zip(answers).filter(|(batch, _)| batch.idempotency.is_some()).collect();
     keyed.sort_by_key(|(batch, _)| (&batch.tenant, batch.idempotency.as_ref().map(|key| &key.key)));
     for (batch, answer) in keyed {
         let (Some(idempotency), Ok(recorded)) = (&batch.idempotency, &answer) else { continue };
@@ -113,6 +126,14 @@ async fn take_keys(
         }
     }
     Ok(())
+}
+
+/// A sample to be written.
+struct Row<'m> {
+    id: MetricId,
+    metric: &'m Metric,
+    /// For how many microseconds it has been waiting.
+    waited: i64,
 }
 
 /// A column of each row.
@@ -129,7 +150,7 @@ struct Columns<'m> {
 }
 
 impl<'m> Columns<'m> {
-    fn push(&mut self, metric: &'m Metric, series: String, receipt: Receipt) {
+    fn push(&mut self, metric: &'m Metric, series: String, waited: i64) {
         self.tenants.push(metric.tenant.as_str());
         self.targets.push(target_text(metric.target.as_ref()));
         self.names.push(metric.name.as_str());
@@ -137,34 +158,29 @@ impl<'m> Columns<'m> {
         self.values.push(metric.value);
         self.at.push(At(metric.at));
         self.received.push(At(metric.received_at));
-        self.waited.push(match receipt {
-            Receipt::Given(_) => 0,
-            Receipt::Waiting(now) => {
-                (now.as_micros().saturating_sub(metric.received_at.as_micros())).clamp(0, LONGEST_WAIT)
-            }
-        });
+        self.waited.push(waited);
     }
 }
 
-async fn write(connection: &mut PgConnection, rows: &[(MetricId, &Metric)], receipt: Receipt) -> Result<(), Error> {
+async fn write(connection: &mut PgConnection, rows: &[Row<'_>], receipt: Receipt) -> Result<(), Error> {
     let mut all = Columns::default();
     let (mut ids, mut tags) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
     // One row for each series, or the statement would change a row twice; sorted, or two replicas could wait crosswise.
     let mut newest: BTreeMap<_, usize> = BTreeMap::new();
-    for (index, (id, metric)) in rows.iter().enumerate() {
+    for (index, Row { id, metric, waited }) in rows.iter().enumerate() {
         let place = newest.entry((&metric.tenant, &metric.target, &metric.name, &metric.series)).or_insert(index);
-        if rows[*place].1.at <= metric.at {
+        if rows[*place].metric.at <= metric.at {
             *place = index;
         }
         ids.push(id.0);
         tags.push(to_json(&metric.tags)?);
-        all.push(metric, to_json(&metric.series)?, receipt);
+        all.push(metric, to_json(&metric.series)?, *waited);
     }
     let (mut latest, mut digests) = (Columns::default(), Vec::with_capacity(newest.len()));
     for index in newest.into_values() {
         let series = all.series[index].clone();
         digests.push(digest::bytes(&series));
-        latest.push(rows[index].1, series, receipt);
+        latest.push(rows[index].metric, series, rows[index].waited);
     }
     sqlx::query(RECORD)
         .bind(matches!(receipt, Receipt::Given(_)))

@@ -22,7 +22,8 @@ pub struct PostgresOptions {
     pub statement_timeout: Duration,
     /// How many tasks write samples side by side; each takes whatever waits and commits it at once.
     pub writers: usize,
-    /// How many requests with samples may wait for a writer; beyond that the store answers that it is unavailable.
+    /// How many requests with samples, and 64 times as many samples, may wait for a writer; beyond that the store answers that
+    /// it is unavailable.
     pub waiting_room: usize,
     /// Whether a server that acknowledges before it has stored (`synchronous_commit = off`, `fsync = off`) is good enough.
     pub allow_unsafe_durability: bool,

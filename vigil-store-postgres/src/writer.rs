@@ -3,29 +3,37 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use vigil_core::clock::{Clock, SystemClock, Timestamp};
+use vigil_core::clock::Timestamp;
 use vigil_core::store::{MetricBatch, Recorded, StoreError};
 
 use crate::connections::Connections;
 use crate::error::Error;
-use crate::metrics::{self, Ids, Receipt};
+use crate::metrics::{self, Accepted, Ids, Receipt};
 use crate::partitions;
 
 /// Hands samples to the tasks that write them.
 #[derive(Debug)]
 pub(crate) struct Writer {
     jobs: mpsc::Sender<Job>,
+    /// For samples.
+    room: Arc<Semaphore>,
+    samples: usize,
     tasks: TaskTracker,
 }
 
 /// How many samples may share one statement, unless one request brings more.
 const BATCH: usize = 8192;
+/// How many samples may wait for each request that may: what waits is bounded by what it weighs.
+const SAMPLES_A_REQUEST: usize = 64;
 
 #[derive(Debug)]
 struct Job {
-    batch: MetricBatch,
+    accepted: Accepted,
+    /// Its room, until it is answered.
+    room: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<Recorded, StoreError>>,
 }
 
@@ -33,18 +41,24 @@ impl Writer {
     /// Starts the tasks. They end when the writer is dropped, after they have committed what was accepted.
     pub(crate) fn start(connections: &Connections, writers: usize, waiting_room: usize) -> Self {
         let (jobs, waiting) = mpsc::channel(waiting_room.max(1));
+        let samples = waiting_room.clamp(1, 1 << 20) * SAMPLES_A_REQUEST;
         let (waiting, tasks) = (Arc::new(Mutex::new(waiting)), TaskTracker::new());
         for _ in 0..writers.max(1) {
             tasks.spawn(write(connections.clone(), waiting.clone()));
         }
         tasks.close();
-        Self { jobs, tasks }
+        Self { jobs, room: Arc::new(Semaphore::new(samples)), samples, tasks }
     }
 
     /// Commits samples together with those of everybody else who waits.
     pub(crate) async fn record(&self, batch: MetricBatch) -> Result<Recorded, StoreError> {
+        // One that is larger than the room waits alone.
+        let weight = u32::try_from(batch.metrics.len().min(self.samples)).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(weight);
+        let room = room.map_err(|_| unavailable("too many samples wait for a writer"))?;
         let (reply, answer) = oneshot::channel();
-        self.jobs.try_send(Job { batch, reply }).map_err(|error| match error {
+        let accepted = Accepted { batch, since: Instant::now() };
+        self.jobs.try_send(Job { accepted, room, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => unavailable("too many requests wait for a writer"),
             mpsc::error::TrySendError::Closed(_) => unavailable("the writers have ended"),
         })?;
@@ -69,33 +83,34 @@ async fn write(connections: Connections, waiting: Arc<Mutex<mpsc::Receiver<Job>>
         {
             let mut waiting = waiting.lock().await;
             let Some(first) = waiting.recv().await else { return };
-            let mut rows = first.batch.metrics.len();
+            let mut rows = first.accepted.batch.metrics.len();
             jobs.push(first);
             while rows < BATCH
                 && let Ok(job) = waiting.try_recv()
             {
-                rows += job.batch.metrics.len();
+                rows += job.accepted.batch.metrics.len();
                 jobs.push(job);
             }
         }
-        let (batches, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.batch, job.reply)).unzip();
-        let batches = Arc::new(batches);
-        let answers = match commit(&connections, batches.clone(), &mut ids).await {
+        let (requests, replies): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.accepted, (job.reply, job.room))).unzip();
+        let requests = Arc::new(requests);
+        let answers = match commit(&connections, requests.clone(), &mut ids).await {
             Ok(answers) => answers,
             // Nothing was written. One request's data must not fail the others.
-            Err(error) if error.is_about_the_data() && batches.len() > 1 => {
-                let mut answers = Vec::with_capacity(batches.len());
-                for batch in batches.iter() {
-                    answers.push(match commit(&connections, Arc::new(vec![batch.clone()]), &mut ids).await {
+            Err(error) if error.is_about_the_data() && requests.len() > 1 => {
+                let mut answers = Vec::with_capacity(requests.len());
+                for request in requests.iter() {
+                    answers.push(match commit(&connections, Arc::new(vec![request.clone()]), &mut ids).await {
                         Ok(mut one) => one.pop().unwrap_or_else(|| Err(unavailable("the writer lost count"))),
                         Err(error) => Err(error.into()),
                     });
                 }
                 answers
             }
-            Err(error) => all_failed(error.into(), batches.len()),
+            Err(error) => all_failed(error.into(), requests.len()),
         };
-        for (reply, answer) in replies.into_iter().zip(answers) {
+        for ((reply, _), answer) in replies.into_iter().zip(answers) {
             let _ = reply.send(answer); // the caller may be gone
         }
     }
@@ -121,17 +136,20 @@ fn all_failed(error: StoreError, count: usize) -> Vec<Result<Recorded, StoreErro
     answers
 }
 
-/// All batches at once. A day that has no partition yet gets one.
+/// All requests at once. A day that has no partition yet gets one.
 async fn commit(
     connections: &Connections,
-    batches: Arc<Vec<MetricBatch>>,
+    requests: Arc<Vec<Accepted>>,
     ids: &mut Ids,
 ) -> Result<Vec<Result<Recorded, StoreError>>, Error> {
-    match attempt(connections, batches.clone(), ids).await {
+    match attempt(connections, requests.clone(), ids).await {
         Err(error) if error.is_without_partition() => {
             let now = connections.now().await?;
             let received: Vec<Timestamp> = match connections.given_now() {
-                Some(_) => batches.iter().flat_map(|batch| &batch.metrics).map(|metric| metric.received_at).collect(),
+                Some(_) => {
+                    let metrics = requests.iter().flat_map(|request| &request.batch.metrics);
+                    metrics.map(|metric| metric.received_at).collect()
+                }
                 None => Vec::new(),
             };
             connections
@@ -142,7 +160,7 @@ async fn commit(
                     })
                 })
                 .await?;
-            attempt(connections, batches, ids).await
+            attempt(connections, requests, ids).await
         }
         other => other,
     }
@@ -150,19 +168,19 @@ async fn commit(
 
 async fn attempt(
     connections: &Connections,
-    batches: Arc<Vec<MetricBatch>>,
+    requests: Arc<Vec<Accepted>>,
     ids: &mut Ids,
 ) -> Result<Vec<Result<Recorded, StoreError>>, Error> {
     let receipt = match connections.given_now() {
         Some(now) => Receipt::Given(now.0),
-        None => Receipt::Waiting(SystemClock.now()),
+        None => Receipt::Waited,
     };
-    let keyed = batches.iter().any(|batch| batch.idempotency.is_some());
+    let keyed = requests.iter().any(|request| request.batch.idempotency.is_some());
     let mut mine = std::mem::take(ids);
     // Ids that are drawn and then lost with an error are only a gap.
     let recorded = connections.run(keyed, move |c| {
         Box::pin(async move {
-            let answers = metrics::record(c, &batches, &mut mine, receipt).await?;
+            let answers = metrics::record(c, &requests, &mut mine, receipt).await?;
             Ok((answers, mine))
         })
     });

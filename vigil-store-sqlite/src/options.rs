@@ -16,7 +16,8 @@ pub struct SqliteOptions {
     pub clock: Arc<dyn Clock>,
     /// How many connections read side by side.
     pub readers: u32,
-    /// How many requests may wait for the writer; beyond that the store answers that it is unavailable.
+    /// How many requests, and 64 times as many samples, may wait for the writer; beyond that the store answers that it is
+    /// unavailable.
     pub waiting_room: usize,
 }
 

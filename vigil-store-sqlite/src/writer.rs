@@ -1,9 +1,11 @@
 //! [`Writer`]: the one connection that writes, and the task that owns it. Two lanes: control before metrics. Whatever waits
 //! when the writer is free shares one transaction; there is no flush timer.
 
+use std::sync::Arc;
+
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use vigil_core::store::{MetricBatch, Recorded, StoreError};
 
@@ -18,6 +20,9 @@ pub(crate) type Work<T> = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> Bo
 pub(crate) struct Writer {
     control: mpsc::Sender<Box<dyn Job>>,
     metrics: mpsc::Sender<MetricJob>,
+    /// For samples.
+    room: Arc<Semaphore>,
+    samples: usize,
     task: JoinHandle<()>,
 }
 
@@ -25,6 +30,8 @@ pub(crate) struct Writer {
 const CONTROL_BATCH: usize = 64;
 /// How many samples may share one transaction, unless one request brings more.
 const METRIC_BATCH: usize = 8192;
+/// How many samples may wait for each request that may: what waits is bounded by what it weighs.
+const SAMPLES_A_REQUEST: usize = 64;
 
 impl Writer {
     /// Starts the task. It ends when the writer is dropped, after it has committed what it accepted; `guard` is dropped then.
@@ -40,7 +47,8 @@ impl Writer {
             }
             drop(guard);
         });
-        Self { control, metrics, task }
+        let samples = waiting_room.clamp(1, 1 << 20) * SAMPLES_A_REQUEST;
+        Self { control, metrics, room: Arc::new(Semaphore::new(samples)), samples, task }
     }
 
     /// Runs work in a transaction and answers after its commit. A caller that goes away does not stop it.
@@ -57,8 +65,12 @@ impl Writer {
 
     /// Commits samples together with those of everybody else who waits.
     pub(crate) async fn record(&self, batch: MetricBatch) -> Result<Recorded, StoreError> {
+        // One that is larger than the room waits alone.
+        let weight = u32::try_from(batch.metrics.len().min(self.samples)).unwrap_or(u32::MAX);
+        let room = self.room.clone().try_acquire_many_owned(weight);
+        let room = room.map_err(|_| StoreError::Unavailable("too many samples wait for the writer".into()))?;
         let (reply, answer) = oneshot::channel();
-        self.metrics.try_send(MetricJob { batch, reply }).map_err(|error| full(&error))?;
+        self.metrics.try_send(MetricJob { batch, _room: room, reply }).map_err(|error| full(&error))?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
@@ -184,6 +196,8 @@ async fn roll_back(connection: &mut SqliteConnection) {
 
 struct MetricJob {
     batch: MetricBatch,
+    /// Its room, until it is answered.
+    _room: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<Recorded, StoreError>>,
 }
 
