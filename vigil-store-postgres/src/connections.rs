@@ -70,6 +70,11 @@ impl Connections {
         if let Some(At(now)) = self.given_now() {
             return Ok(now);
         }
+        // Whoever waits for another's question waits no longer than for one of their own.
+        timeout(self.patience, self.ask_now()).await.unwrap_or_else(|_| Err(too_late()))
+    }
+
+    async fn ask_now(&self) -> Result<Timestamp, Error> {
         let mut asked = self.asked.lock().await;
         if let Some((at, now)) = &*asked
             && at.elapsed() < ASKED_EVERY
@@ -152,14 +157,20 @@ impl Connections {
         self.transact_after(&format!("; SELECT pg_advisory_xact_lock({key}){}", share(shared)), work).await
     }
 
+    /// The same without a limit, neither for the wait nor for the work: for what may take long.
+    pub(crate) async fn exclusively_without_limit<T, F>(&self, key: i64, work: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
+    {
+        let patient = Self { patience: Duration::MAX, ..self.clone() };
+        let first = "; SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock";
+        patient.transact_after(&format!("{first}({key})"), work).await
+    }
+
     /// What a caller waits for at most: a server that is frozen answers nothing, not even that it takes too long.
     fn patience(options: &PostgresOptions) -> Duration {
         options.acquire_timeout + options.statement_timeout + Duration::from_secs(1)
-    }
-
-    /// The same without a limit, for work that may take long.
-    pub(crate) fn patiently(&self) -> Self {
-        Self { patience: Duration::MAX, ..self.clone() }
     }
 
     async fn transact_after<T, F>(&self, first: &str, work: F) -> Result<T, Error>
@@ -194,7 +205,7 @@ impl Connections {
 
     /// What one connection found out, the others need not.
     fn after(&self, error: Option<&Error>) {
-        if error.is_some_and(Error::is_about_an_older_schema) {
+        if error.is_some_and(Error::is_about_every_session) {
             self.leases.renew();
         }
     }

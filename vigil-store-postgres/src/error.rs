@@ -100,21 +100,22 @@ impl Error {
         }
     }
 
-    /// Whether the connection can be used after it: the server answered, and did not say that it goes away.
+    /// Whether the connection can be used after it: the server answered, and said neither that it goes away nor that this
+    /// session is of no use.
     pub(crate) fn leaves_the_connection_whole(&self) -> bool {
         match self {
             Self::Sql(sqlx::Error::Database(_)) => {
-                self.code().is_none_or(|code| !code.starts_with("57P") && code != CACHED_PLAN)
+                self.code().is_none_or(|code| !code.starts_with("57P") && code != CACHED_PLAN && code != READ_ONLY)
             }
             Self::Sql(error) => matches!(error, sqlx::Error::RowNotFound | sqlx::Error::ColumnDecode { .. }),
             Self::Store(_) | Self::Unreadable { .. } => true,
         }
     }
 
-    /// Whether a table has other columns than when the connection prepared its statements: a newer version has migrated it.
-    /// Every connection finds that out for itself.
-    pub(crate) fn is_about_an_older_schema(&self) -> bool {
-        self.code().as_deref() == Some(CACHED_PLAN)
+    /// Whether it is true of all connections that are open now: a table has other columns than when they prepared their
+    /// statements, because a newer version has migrated it; or the server they lead to is the master no more.
+    pub(crate) fn is_about_every_session(&self) -> bool {
+        matches!(self.code().as_deref(), Some(CACHED_PLAN | READ_ONLY))
     }
 
     fn code(&self) -> Option<String> {
@@ -130,6 +131,8 @@ const CHECK_VIOLATION: &str = "23514";
 const UNDEFINED_TABLE: &str = "42P01";
 /// `feature_not_supported`: "cached plan must not change result type".
 const CACHED_PLAN: &str = "0A000";
+/// `read_only_sql_transaction`.
+const READ_ONLY: &str = "25006";
 
 impl From<Error> for StoreError {
     fn from(error: Error) -> Self {
@@ -157,13 +160,82 @@ fn of_sql(error: sqlx::Error) -> StoreError {
     };
     let Some(code) = code else { return StoreError::Backend(error.into()) };
     match (&code[..2], code.as_str()) {
-        // Connection, resources, shutdown and recovery, timeouts and lock waits, deadlock and serialization, a server that
-        // became read-only, input/output.
-        ("08" | "53" | "57" | "58", _) | (_, CACHED_PLAN | "40001" | "40P01" | "55P03" | "25006" | "25P03") => {
+        // Connection, a password or database that is being changed, resources, shutdown and recovery, timeouts and lock waits,
+        // deadlock and serialization, a server that became read-only, input/output.
+        ("08" | "28" | "53" | "57" | "58", _)
+        | (_, "3D000" | CACHED_PLAN | READ_ONLY | "40001" | "40P01" | "55P03" | "25P03") => {
             StoreError::Unavailable(error.into())
         }
         ("22" | "23" | "54", _) => StoreError::Invalid("a value breaks a constraint of the database".to_owned()),
         ("XX", _) => StoreError::Corrupt("database".to_owned(), error.into()),
         _ => StoreError::Backend(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+
+    /// An error of the server.
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Said(&'static str);
+
+    impl sqlx::error::DatabaseError for Said {
+        fn message(&self) -> &str {
+            self.0
+        }
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(self.0.into())
+        }
+        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+            self
+        }
+        fn kind(&self) -> sqlx::error::ErrorKind {
+            sqlx::error::ErrorKind::Other
+        }
+    }
+
+    fn said(code: &'static str) -> Error {
+        Error::Sql(sqlx::Error::Database(Box::new(Said(code))))
+    }
+
+    #[test]
+    fn every_row_of_the_table_of_sqlstates_is_true() {
+        let readme = include_str!("../README.md");
+        let table = [
+            ("Invalid", &["22001", "22P02", "23502", "23505", "54000"][..]),
+            ("Unavailable", &["08006", "28000", "28P01", "3D000", "53300", "57014", "57P01", "57P03", "58030"]),
+            ("Unavailable", &["40001", "40P01", "55P03", "25P03", "0A000", "25006"]),
+            ("Corrupt", &["XX000", "XX001"]),
+            ("Backend", &["42P01", "42501", "P0001"]),
+        ];
+        for (wanted, codes) in table {
+            assert!(readme.contains(&format!("`{wanted}`")), "{wanted}");
+            for code in codes {
+                let error = format!("{:?}", StoreError::from(said(code)));
+                assert!(error.starts_with(wanted), "{code} is {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_that_is_of_no_use_any_more_is_not_kept() {
+        for code in ["57P01", "57P02", "57P05", "0A000", "25006"] {
+            assert!(!said(code).leaves_the_connection_whole(), "{code}");
+        }
+        for code in ["23505", "57014", "55P03", "40001"] {
+            assert!(said(code).leaves_the_connection_whole(), "{code}");
+        }
+        assert!(said("25006").is_about_every_session() && said("0A000").is_about_every_session());
+        assert!(!said("57P01").is_about_every_session());
     }
 }

@@ -31,6 +31,8 @@ struct Idle {
 
 /// How long a connection may be idle and still be taken to be alive.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// How long it may take to say that it is alive. One that went silent is seldom alone.
+const PING: Duration = Duration::from_secs(1);
 /// How long one is kept: a server behind a balancer, or one with leaks, wants fresh ones now and then.
 const LIFETIME: Duration = Duration::from_secs(1800);
 
@@ -46,10 +48,11 @@ impl Leases {
         let Ok(Ok(permit)) = permit else { return Err(sqlx::Error::PoolTimedOut.into()) };
         while let Some(mut idle) = self.pop() {
             let trusted = idle.since.elapsed() < TRUSTED_FOR;
-            if trusted || matches!(timeout(self.acquire_timeout, idle.connection.ping()).await, Ok(Ok(()))) {
+            if trusted || matches!(timeout(PING.min(self.acquire_timeout), idle.connection.ping()).await, Ok(Ok(()))) {
                 return Ok(self.lease(idle.connection, idle.born, permit));
             }
             idle.connection.close_on_drop();
+            self.renew();
         }
         let connection = self.pool.acquire().await?;
         Ok(self.lease(connection, Instant::now(), permit))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What writers of policies notify.
@@ -20,6 +20,9 @@ pub(crate) struct Listener {
 impl Listener {
     /// The wait before another try when the server cannot be reached.
     const RETRY: Duration = Duration::from_secs(1);
+    /// How long the connection may say nothing before it is asked whether it is still there, and how long it has to answer.
+    const SILENCE: Duration = Duration::from_secs(30);
+    const ANSWER: Duration = Duration::from_secs(5);
 
     /// Without options it tells nothing.
     #[allow(clippy::disallowed_methods)] // the listening task belongs to the Store and ends with it
@@ -51,21 +54,29 @@ impl Listener {
 }
 
 async fn listen(connect: PgConnectOptions, hints: &watch::Sender<()>) {
-    let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false).connect_lazy_with(connect);
     loop {
-        if let Err(error) = listen_once(&pool, hints).await {
+        if let Err(error) = listen_once(&connect, hints).await {
             tracing::debug!(%error, "changes of policies are noticed by asking until the database is back");
         }
         sleep(Listener::RETRY).await;
     }
 }
 
-async fn listen_once(pool: &sqlx::PgPool, hints: &watch::Sender<()>) -> Result<(), sqlx::Error> {
-    let mut listener = PgListener::connect_with(pool).await?;
+async fn listen_once(connect: &PgConnectOptions, hints: &watch::Sender<()>) -> Result<(), sqlx::Error> {
+    // A pool of its own: a connection that went silent never gives back its place in it.
+    let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false).connect_lazy_with(connect.clone());
+    let mut listener = PgListener::connect_with(&pool).await?;
     listener.listen(CHANNEL).await?;
     loop {
-        // None: the connection was lost and made again, and something may have been missed in between.
-        let _ = listener.try_recv().await?;
+        match timeout(Listener::SILENCE, listener.try_recv()).await {
+            // None: the connection was lost and made again, and something may have been missed in between.
+            Ok(heard) => _ = heard?,
+            Err(_) => {
+                let asked = timeout(Listener::ANSWER, sqlx::query("SELECT 1").execute(&mut listener)).await;
+                asked.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))?;
+                continue;
+            }
+        }
         hints.send_replace(());
     }
 }

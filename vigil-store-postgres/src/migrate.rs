@@ -2,6 +2,7 @@
 
 use sqlx::migrate::Migrator;
 use sqlx::{PgConnection, Row};
+use vigil_core::clock::Timestamp;
 
 use crate::connections::Connections;
 use crate::error::Error;
@@ -34,27 +35,25 @@ pub(crate) async fn migrate(connections: &Connections, place: &str) -> Result<()
         source => OpenError::Migration { place: place.to_owned(), source: source.into() },
     };
     let lock = digest::number(&["migrations"]);
-    let schema = connections
-        .patiently()
-        .exclusively(lock, None, |c| Box::pin(async move { apply(c).await }))
-        .await
-        .map_err(failed)?;
+    let now = connections.now().await.map_err(failed)?;
+    let applied = connections.exclusively_without_limit(lock, move |c| Box::pin(async move { apply(c, now).await }));
+    let schema = applied.await.map_err(failed)?;
     if schema.found > schema.known {
         return Err(OpenError::Newer { place: place.to_owned(), found: schema.found, known: schema.known });
     }
-    let now = connections.now().await.map_err(failed)?;
-    connections.transact(move |c| Box::pin(async move { partitions::make_ahead(c, now).await })).await.map_err(failed)
+    Ok(())
 }
 
-async fn apply(connection: &mut PgConnection) -> Result<Schema, Error> {
+async fn apply(connection: &mut PgConnection, now: Timestamp) -> Result<Schema, Error> {
     let migrator = migrator();
     let known = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
     let found = newest(connection).await?;
     if found < known {
-        // A migration may take longer than any statement of daily work.
-        sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0").execute(&mut *connection).await?;
         let applied = migrator.run_direct(None, connection, false).await;
         applied.map_err(|error| Error::unreadable("a migration failed", error))?;
+    }
+    if found <= known {
+        partitions::make_ahead(connection, now).await?;
     }
     Ok(Schema { found, known })
 }

@@ -103,3 +103,27 @@ async fn the_tables_live_in_the_schema_that_the_url_names() {
     .unwrap();
     assert_eq!(schemas.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_waits_for_one_that_migrates_for_as_long_as_that_takes() {
+    let Some(server) = Server::start() else { return };
+    let database = Database::create_on(&server.url()).await;
+    let mut plain = database.plain().await;
+    // Whoever migrates first waits for this.
+    execute(&mut plain, "BEGIN; CREATE TABLE _vigil_migrations (version bigint)").await;
+    let mut options = database.options();
+    options.statement_timeout = std::time::Duration::from_secs(1);
+    let (one, other) = (tokio::spawn(PostgresStore::open(options.clone())), tokio::spawn(PostgresStore::open(options)));
+    let mut watching = database.plain().await;
+    let waits = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' \
+                 AND clock_timestamp() - query_start > interval '2 seconds')";
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !sqlx::query_scalar::<_, bool>(waits).fetch_one(&mut watching).await.unwrap() {
+        assert!(!one.is_finished() && !other.is_finished(), "one of them gave up");
+        assert!(tokio::time::Instant::now() < deadline, "nobody waits");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await; // the wait must outlast the limit of a statement
+    }
+    execute(&mut plain, "ROLLBACK").await;
+    one.await.unwrap().unwrap();
+    other.await.unwrap().unwrap();
+}

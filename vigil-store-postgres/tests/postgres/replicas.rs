@@ -8,7 +8,7 @@ use vigil_core::clock::{Clock, SystemClock, Timestamp};
 use vigil_core::metric::MetricName;
 use vigil_core::store::{Actor, Expect, PolicySource, PolicyWrite, Scope, Store};
 use vigil_core::tenant::TenantId;
-use vigil_core::testing::{batch, metric, policy, target};
+use vigil_core::testing::{ManualClock, batch, metric, policy, target};
 use vigil_store_postgres::PostgresStore;
 
 use crate::database::Database;
@@ -82,22 +82,29 @@ async fn a_replica_whose_clock_is_wrong_stamps_samples_by_the_databases() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_replicas_share_the_scopes_and_take_over_from_each_other() {
-    let Some((_database, one, other)) = two().await else { return };
-    let every = Duration::from_millis(300);
+    let Some(database) = Database::create().await else { return };
+    let clock = Arc::new(ManualClock::new());
+    let (one, other) = (database.open_on(clock.clone()).await, database.open_on(clock.clone()).await);
+    let every = Duration::from_secs(30);
     one.record_metrics(batch((0..40).map(|n| metric("cpu", 1.0).on(&format!("web-{n}"))))).await.unwrap();
     let (mine, theirs) = tokio::join!(one.claim_scopes(every, 25), other.claim_scopes(every, 25));
     let (mine, theirs) = (mine.unwrap(), theirs.unwrap());
     let all: std::collections::HashSet<_> = mine.iter().chain(&theirs).collect();
     assert_eq!(all.len(), mine.len() + theirs.len(), "none twice");
-    // The first one dies; an interval later the other gets everything.
+    assert_eq!(all.len(), 40);
+    // The first one dies with what it has just taken; an interval later the other gets everything, each once.
     drop(one);
-    let mut taken = std::collections::HashSet::new();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while taken.len() < 40 && Instant::now() < deadline {
-        taken.extend(other.claim_scopes(every, 25).await.unwrap());
-        tokio::task::yield_now().await;
+    clock.advance(every);
+    let mut taken = Vec::new();
+    loop {
+        let more = other.claim_scopes(every, 25).await.unwrap();
+        if more.is_empty() {
+            break;
+        }
+        taken.extend(more);
     }
     assert_eq!(taken.len(), 40);
+    assert_eq!(taken.iter().collect::<std::collections::HashSet<_>>(), all);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
