@@ -11,20 +11,23 @@ use crate::time::At;
 /// How many rows of one table go in one call.
 const BATCH: i64 = 5000;
 
+/// What cannot be removed now does not keep the rest: it is an error only when nothing else was left to remove.
 pub(crate) async fn prune(connections: &Connections, metrics: Timestamp, history: Timestamp) -> Result<u64, Error> {
     let now = connections.now().await?;
     connections.transact(move |c| Box::pin(async move { partitions::make_ahead(c, now).await })).await?;
-    let mut removed = 0;
+    let (mut removed, mut failed) = (0, None);
     let past = connections.single(move |c| Box::pin(async move { partitions::past(c, metrics, now).await })).await?;
     for partition in past {
         let name = partition.clone();
-        removed +=
-            match connections.transact(move |c| Box::pin(async move { partitions::drop_past(c, &name).await })).await {
-                Ok(rows) => rows,
-                // Another replica was faster.
-                Err(error) if error.is_about_a_missing_table() => 0,
-                Err(error) => return Err(error),
-            };
+        match connections.transact(move |c| Box::pin(async move { partitions::drop_past(c, &name).await })).await {
+            Ok(rows) => removed += rows,
+            // Another replica was faster.
+            Err(error) if error.is_about_a_missing_table() => {}
+            Err(error) => {
+                tracing::warn!(partition, %error, "samples past their retention could not be dropped; trying again later");
+                failed = Some(error);
+            }
+        }
     }
     let times = [metrics, history, history, history, now - IDEMPOTENCY_KEPT, metrics];
     for (statement, before) in STATEMENTS.into_iter().zip(times) {
@@ -33,7 +36,10 @@ pub(crate) async fn prune(connections: &Connections, metrics: Timestamp, history
         });
         removed += pruned.await?.rows_affected();
     }
-    Ok(removed)
+    match failed {
+        Some(error) if removed == 0 => Err(error),
+        _ => Ok(removed),
+    }
 }
 
 /// SKIP LOCKED: another replica prunes at the same time, and a row that somebody works on is not old.

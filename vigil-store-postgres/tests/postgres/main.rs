@@ -9,4 +9,5 @@ mod open;
 mod outages;
 mod pooler;
 mod replicas;
+mod retention;
 mod tls;
