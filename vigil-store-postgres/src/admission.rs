@@ -274,7 +274,7 @@ async fn insert(
     }
 }
 
-const INSERT: &str = concat!(
+pub(crate) const INSERT: &str = concat!(
     "WITH admitted AS (INSERT INTO actions (tenant, id, target, action, status, details, started_at, severity, params, policy, \
        policy_revision, episode, condition, managed, version, nonce, running_at, completed_at, not_before, expires_at, evidence_at) \
        VALUES ($1, $11, $12, $13, $14, $15, $16, $17, $18::json, $19, $20, $21, $22::json, $23, $24, $25, $26, $27, $28, $29, $30) \

@@ -90,7 +90,7 @@ pub(crate) async fn open_new(
     Ok(Some(episode))
 }
 
-const OPEN: &str = "WITH opened AS (INSERT INTO episodes \
+pub(crate) const OPEN: &str = "WITH opened AS (INSERT INTO episodes \
        (tenant, policy, target, state, severity, condition, version, pending_since, firing_since, known_at, evidence, actions) \
        VALUES ($1, $7, $8, $11, $12, $13::json, $14, $15, $16, $17, $18::json, $19) \
        ON CONFLICT (tenant, policy, target) WHERE state <> 'resolved' DO NOTHING RETURNING id) \
@@ -170,11 +170,11 @@ pub(crate) async fn update(
     if written.rows_affected() == 0 { Err(conflict(episode.id)) } else { Ok(()) }
 }
 
-const UPDATE: &str = "UPDATE episodes SET state = $1, condition = $2::json, version = $3, pending_since = $4, firing_since = $5, \
+pub(crate) const UPDATE: &str = "UPDATE episodes SET state = $1, condition = $2::json, version = $3, pending_since = $4, firing_since = $5, \
      known_at = $6, unmet_since = $7, resolved_at = $8, resolution = $9, evidence = $10::json, actions = $11, last_action = $12, \
      refusal = $13::json WHERE id = $14 AND tenant = $15 AND version = $16";
 
-const UPDATE_AUDITED: &str = concat!(
+pub(crate) const UPDATE_AUDITED: &str = concat!(
     "WITH changed AS (UPDATE episodes SET state = $11, condition = $12::json, version = $13, pending_since = $14, \
        firing_since = $15, known_at = $16, unmet_since = $17, resolved_at = $18, resolution = $19, evidence = $20::json, \
        actions = $21, last_action = $22, refusal = $23::json WHERE id = $24 AND tenant = $25 AND version = $26 RETURNING id) ",

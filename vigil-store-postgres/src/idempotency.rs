@@ -57,7 +57,7 @@ pub(crate) async fn take<T: Serialize + DeserializeOwned + 'static>(
     Ok(Taken::Replayed(known.json("answer")?))
 }
 
-const TAKE: &str = "INSERT INTO idempotency (tenant, kind, key, fingerprint, answer, at) \
+pub(crate) const TAKE: &str = "INSERT INTO idempotency (tenant, kind, key, fingerprint, answer, at) \
      VALUES ($1, $2, $3, $4, $5::json, coalesce($6, clock_timestamp())) ON CONFLICT (tenant, kind, key) DO UPDATE \
      SET fingerprint = excluded.fingerprint, answer = excluded.answer, at = excluded.at \
      WHERE idempotency.at <= excluded.at - $7 * interval '1 microsecond'";
