@@ -99,8 +99,9 @@ impl Link {
                 Source::Node(pool.map_err(|error| OpenError::Url(error.to_string()))?)
             }
             Place::Cluster { urls } => {
+                // It waits for every node of the URL: one that never answers must leave time for the others.
                 let client = ClusterClient::builder(urls.iter().map(String::as_str))
-                    .connection_timeout(timeout)
+                    .connection_timeout(timeout / 4)
                     .response_timeout(timeout + Duration::from_secs(1))
                     .retries(3)
                     .build();

@@ -118,7 +118,7 @@ struct Taken {
     dead: usize,
     /// How long until the next scheduled task is due.
     next_due: Option<Duration>,
-    /// Whether any tenant but the default one ever had a task.
+    /// Whether any tenant but the default one had a new task lately.
     tenants: bool,
 }
 
@@ -249,7 +249,7 @@ impl std::fmt::Debug for Wrapped {
 impl Waiter {
     /// How long a wait may not look around: for what others schedule or rescue.
     const LOOK: Duration = Duration::from_millis(100);
-    /// The same where there are other tenants, whose lists wake nobody.
+    /// The same while there are other tenants, whose lists wake nobody.
     const LOOK_AT_ALL: Duration = Duration::from_millis(20);
 
     async fn wait(&self, list: &str, at_most: Duration) -> Result<(), Error> {

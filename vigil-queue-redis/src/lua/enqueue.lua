@@ -10,6 +10,9 @@ else
   redis.call('ZADD', turns, 'NX', number, tenant)
   redis.call('RPUSH', list_of(tenant), ARGV[5])
 end
-if tenant ~= '' then redis.call('SADD', tenants, tenant) end
+if tenant ~= '' then
+  redis.call('SADD', tenants, tenant)
+  redis.call('HSET', stats, 'others_at', now)
+end
 redis.call('HINCRBY', stats, 'tasks_enqueued', 1)
 return 1

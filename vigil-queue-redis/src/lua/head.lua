@@ -5,7 +5,8 @@
 --                  `:k` tenant and action
 -- leases     ZSET  entry -> when its lease runs out
 -- scheduled  ZSET  entry -> when it is due: delayed, retried and rescued tasks
--- stats      HASH  tasks_enqueued, tasks_dequeued, tasks_completed, tasks_failed, last_processed (ms)
+-- stats      HASH  tasks_enqueued, tasks_dequeued, tasks_completed, tasks_failed, last_processed (ms),
+--                  others_at (ms): when a tenant but the default one last had a new task
 -- seq              numbers for entries, tokens and places in the lists
 -- waiting    HASH  tenant and action -> place and id of its waiting task
 -- heads      HASH  tenant -> the last place that was taken off its list: what stood before it is gone

@@ -61,6 +61,24 @@ async fn a_cluster_is_used_and_its_failover_survived() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_one_of_whose_nodes_never_answers_is_still_connected_to() {
+    let Some(servers) = Servers::start("redis-cluster") else { return };
+    let url = servers.run("url");
+    let (before, name) = queue(&url);
+    before.enqueue(task_of(1), Duration::ZERO).await.unwrap();
+    servers.run("freeze");
+    let mut options = vigil_queue_redis::RedisOptions::of_url(&url).unwrap();
+    options.name = name;
+    let after = RedisQueue::new(&options).unwrap();
+    let began = Instant::now();
+    while after.ping().await.is_err() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it never connects");
+    }
+    assert_eq!(after.claim(LEASE, Duration::ZERO, 1).await.unwrap().len(), 1);
+    println!("connected after {:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_master_that_sentinels_name_is_used_and_its_failover_survived() {
     let Some(servers) = Servers::start("redis-sentinel") else { return };
     let (queue, _) = queue(&servers.run("url"));

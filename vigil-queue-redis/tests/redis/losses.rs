@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use deadpool_redis::redis::cmd;
 use vigil_core::action::{ActionId, ActionKey};
-use vigil_core::queue::Queue;
+use vigil_core::queue::{Queue, QueueError};
 use vigil_core::tenant::TenantId;
 use vigil_core::testing::{ManualClock, intent, task};
 
@@ -38,6 +38,22 @@ async fn after_a_flush_everything_is_missing_and_the_queue_goes_on() {
     }
     let all = queue.claim(LEASE, Duration::ZERO, 100).await.unwrap();
     assert_eq!(all.iter().map(|claim| claim.task.action_id.0).collect::<Vec<_>>(), (1..=9).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_claim_from_before_a_flush_is_void_although_the_queue_counts_anew() {
+    let Some(server) = Servers::start("redis") else { return };
+    let url = server.run("url");
+    let (queue, _) = queue(&url);
+    queue.enqueue(task_of(1), Duration::ZERO).await.unwrap();
+    let before = queue.claim(LEASE, Duration::ZERO, 1).await.unwrap().remove(0);
+    let _: () = say(&url, &cmd("FLUSHALL")).await;
+    // The same steps again, for another action and another worker.
+    queue.enqueue(task_of(2), Duration::ZERO).await.unwrap();
+    let after = queue.claim(LEASE, Duration::ZERO, 1).await.unwrap().remove(0);
+    assert!(matches!(queue.extend(&before, LEASE).await, Err(QueueError::LeaseLost)));
+    assert!(matches!(queue.ack(&before).await, Err(QueueError::LeaseLost)));
+    queue.ack(&after).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

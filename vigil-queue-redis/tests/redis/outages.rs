@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use deadpool_redis::redis::cmd;
 use tokio::time::{Instant, timeout};
 use vigil_core::action::ActionId;
 use vigil_core::queue::{Queue, QueueError};
 use vigil_core::testing::{ManualClock, intent, task};
 use vigil_queue_redis::RedisQueue;
 
-use crate::server::{Servers, queue};
+use crate::server::{Servers, queue, say};
 
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -85,6 +86,30 @@ async fn claims_that_are_dropped_while_they_wait_take_nothing_with_them() {
         let claims = timeout(Duration::from_secs(10), queue.claim(LEASE, Duration::from_secs(5), 1)).await.unwrap();
         assert_eq!(claims.unwrap()[0].task.action_id, ActionId(number));
     }
+}
+
+/// How many scripts a server has run.
+async fn scripts_run(url: &str) -> u64 {
+    let said: String = say(url, cmd("INFO").arg("commandstats")).await;
+    let calls = said.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    calls.and_then(|rest| rest.split(',').next()).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_worker_asks_seldom_once_other_tenants_have_had_nothing_new_for_a_while() {
+    let Some(server) = Servers::start("redis") else { return };
+    let url = server.run("url");
+    let (queue, name) = queue(&url);
+    let others = vigil_core::task::Task { tenant: vigil_core::testing::tenant("other"), ..task_of(1) };
+    queue.enqueue(others, Duration::ZERO).await.unwrap();
+    let claim = queue.claim(LEASE, Duration::ZERO, 1).await.unwrap().remove(0);
+    queue.ack(&claim).await.unwrap();
+    // As if a minute had passed.
+    let _: i64 = say(&url, cmd("HSET").arg(format!("{{{name}}}:stats")).arg("others_at").arg(1)).await;
+    let before = scripts_run(&url).await;
+    assert_eq!(queue.claim(LEASE, Duration::from_secs(2), 1).await.unwrap(), []);
+    let asked = scripts_run(&url).await - before;
+    assert!(asked <= 30, "20 looks in two seconds, not 100: {asked}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -143,3 +143,23 @@ pub async fn the_tasks_of_one_tenant_do_not_wait_for_those_of_another(t: &QueueB
     assert!(claimed.contains(&mine.task_id));
     t.queue().ping().await.unwrap();
 }
+
+pub async fn what_comes_again_and_again_does_not_keep_what_waits_from_its_turn(t: &QueueBench) {
+    for _ in 0..4 {
+        t.enqueue(NONE).await;
+    }
+    for claim in t.claim(LONG, 4).await {
+        t.queue().retry(&claim, NONE).await.unwrap();
+    }
+    let mut fresh = HashSet::new();
+    for _ in 0..3 {
+        fresh.insert(t.enqueue(NONE).await.task_id);
+    }
+    for _ in 0..20 {
+        let claim = t.next(LONG).await;
+        if !fresh.remove(&claim.task.task_id) {
+            t.queue().retry(&claim, NONE).await.unwrap();
+        }
+    }
+    assert!(fresh.is_empty(), "never claimed: {fresh:?}");
+}

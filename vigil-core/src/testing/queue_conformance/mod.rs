@@ -102,6 +102,7 @@ macro_rules! queue_conformance {
                 a_waiting_claim_that_is_dropped_takes_nothing_with_it,
                 tasks_of_all_tenants_are_claimed,
                 the_tasks_of_one_tenant_do_not_wait_for_those_of_another,
+                what_comes_again_and_again_does_not_keep_what_waits_from_its_turn,
             }
             leases {
                 a_claimed_task_is_claimed_by_nobody_else,
