@@ -12,7 +12,7 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use vigil_core::Vigil;
-use vigil_core::clock::SystemClock;
+use vigil_core::clock::StoreClock;
 use vigil_core::remediator::{DryRun, Remediator};
 use vigil_core::store::Store;
 use vigil_http::simulator::Simulator;
@@ -53,7 +53,8 @@ async fn run(mut config: Config) -> Result<(), Fatal> {
     config.http.shown = shown::shown(&config);
     start_logging("server", config.log_level, config.log_format);
     let backend = Backend::open(&config.database).await?;
-    let mut vigil = Vigil::builder().store(backend.store());
+    let clock = Arc::new(StoreClock::default());
+    let mut vigil = Vigil::builder().store(backend.store()).store_clock(clock.clone());
     if let Some(redis) = &config.redis {
         vigil = vigil.queue(Arc::new(RedisQueue::new(redis)?));
     }
@@ -61,7 +62,7 @@ async fn run(mut config: Config) -> Result<(), Fatal> {
     if config.roles.api {
         vigil = vigil.policy_files(config.policies.clone());
     }
-    let vigil = vigil.remediator(remediator(&config)?).settings(config.settings.clone()).build()?;
+    let vigil = vigil.remediator(remediator(&config, clock)?).settings(config.settings.clone()).build()?;
     let vigil = Arc::new(vigil);
     vigil.load_policies().await?;
     let listener = TcpListener::bind(config.address)
@@ -134,12 +135,13 @@ impl Backend {
     }
 }
 
-fn remediator(config: &Config) -> Result<Arc<dyn Remediator>, Fatal> {
+/// It dates its signatures by the Store's clock: this machine's may be wrong.
+fn remediator(config: &Config, clock: Arc<StoreClock>) -> Result<Arc<dyn Remediator>, Fatal> {
     if config.remediator_url == "dry-run" {
         tracing::warn!("dry run: nothing is carried out");
         return Ok(Arc::new(DryRun::new()));
     }
-    let remediator = HttpRemediator::new(&config.remediator_url, Arc::new(SystemClock), config.remediator.clone());
+    let remediator = HttpRemediator::new(&config.remediator_url, clock, config.remediator.clone());
     Ok(Arc::new(remediator.map_err(|error| format!("REMEDIATOR_URL: {}", chain(&error)))?))
 }
 

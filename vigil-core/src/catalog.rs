@@ -228,8 +228,14 @@ impl PolicyCatalog {
     /// # Errors
     /// [`StoreError`] if the Store cannot be read: the set stays as it is.
     pub async fn refresh(&self) -> Result<(), StoreError> {
+        // Asked before the lock: a Store that does not answer must not make callers wait one after the other.
+        let newest = self.store.policy_generation().await?;
+        if newest == self.set.load().generation() {
+            return Ok(());
+        }
         let _one = self.refreshing.lock().await;
-        if self.store.policy_generation().await? == self.set.load().generation() {
+        // Whoever had the lock may have taken it over.
+        if newest == self.set.load().generation() {
             return Ok(());
         }
         let (set, refused) = PolicySet::compile(self.store.policies().await?, &self.registry);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDateTime, SecondsFormat};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+pub use crate::store_clock::StoreClock;
+
 /// Gives the current wall-clock time. Everything in the library that needs "now" is handed one of these.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The current time.

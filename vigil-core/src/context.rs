@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::action::Action;
 use crate::catalog::PolicyCatalog;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, StoreClock, Timestamp};
+use crate::enqueuer::Enqueuer;
 use crate::events::{Event, Events};
 use crate::metric::Snapshot;
 use crate::policy::Policy;
@@ -28,9 +29,12 @@ pub(crate) struct Context {
     pub(crate) catalog: PolicyCatalog,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
+    /// The same one, to be set.
+    pub(crate) store_clock: Arc<StoreClock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) events: Events,
+    pub(crate) enqueuer: Enqueuer,
 }
 
 impl Context {
@@ -54,11 +58,22 @@ impl Context {
         Ok(snapshot)
     }
 
-    /// Puts an action's task into the queue. A failure is only logged: the reconciler does it again.
+    /// Sees to it that an action's task comes into the queue. While the loop runs this waits for nothing.
     pub(crate) async fn enqueue(&self, action: &Action) {
-        if let Err(error) = self.try_enqueue(action).await {
-            tracing::warn!(action_id = %action.id, error = chain(&error), "the queue did not take the task; the reconciler will try again");
+        if !self.enqueuer.is_driven() {
+            self.put(action).await;
+        } else if !self.enqueuer.offer(action.clone()) {
+            tracing::warn!(action_id = %action.id, "too many tasks wait for the queue; the reconciler will bring this one");
         }
+    }
+
+    /// Puts an action's task into the queue; whether that was done. A failure is only logged: the reconciler does it again.
+    pub(crate) async fn put(&self, action: &Action) -> bool {
+        let put = self.try_enqueue(action).await;
+        if let Err(error) = &put {
+            tracing::warn!(action_id = %action.id, error = chain(error), "the queue did not take the task; the reconciler will try again");
+        }
+        put.is_ok()
     }
 
     pub(crate) async fn try_enqueue(&self, action: &Action) -> Result<(), QueueError> {

@@ -1,4 +1,4 @@
-//! The follower: takes over the policies that other replicas wrote, as soon as the Store tells of them.
+//! The follower: takes over the policies that other replicas wrote, as soon as the Store tells of them, and the Store's clock.
 
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ pub(crate) async fn follow(context: Arc<Context>, token: CancellationToken) {
 }
 
 async fn follow_once(context: &Context) -> Result<(), StoreError> {
+    context.store_clock.follow(&*context.store).await?;
     let seen = context.catalog.set().generation();
     match timeout(context.settings.reconcile_interval, context.store.watch_policies(seen)).await {
         Ok(Err(error)) => Err(error),

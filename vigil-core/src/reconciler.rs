@@ -66,12 +66,13 @@ struct Reconciler {
 
 impl Reconciler {
     async fn tick(&self) {
+        // First what needs the Store alone: a queue that does not answer may hold up the rest.
+        self.report("occupied targets could not be freed", self.free().await);
+        self.report("the brakes cannot be read", self.context.look_at_brakes().await);
         if let Err(error) = self.context.queue.rescue(BATCH).await {
             tracing::error!(error = chain(&error), "tasks whose lease ran out could not be rescued");
         }
         self.report("due actions could not be handed to the queue", self.deliver().await);
-        self.report("occupied targets could not be freed", self.free().await);
-        self.report("the brakes cannot be read", self.context.look_at_brakes().await);
         match self.context.queue.stats().await {
             Ok(stats) => {
                 self.context.telemetry.queue_length(stats.ready);

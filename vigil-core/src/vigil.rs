@@ -9,8 +9,9 @@ use serde_json::{Map, Value};
 
 use crate::action::{Action, ActionKey, ActionStatus, ActionType, Change, Severity};
 use crate::catalog::{CatalogError, PolicyCatalog};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, StoreClock, SystemClock};
 use crate::context::Context;
+use crate::enqueuer::{Enqueuer, enqueue};
 use crate::events::Events;
 use crate::follower::follow;
 use crate::lanes::Lanes;
@@ -112,6 +113,7 @@ impl Vigil {
     /// # Errors
     /// [`CatalogError`] with file, line and reason.
     pub async fn load_policies(&self) -> Result<(), CatalogError> {
+        self.context.store_clock.follow(&*self.context.store).await?;
         let actor = Actor::new("start");
         self.context.catalog.provide(&self.provided, &actor).await?;
         self.context.catalog.reload(&actor).await?;
@@ -132,6 +134,11 @@ impl Vigil {
                 let (lanes, context) = (lanes.clone(), context.clone());
                 async move { lanes.drive(index, &context, token).await }
             });
+        }
+        // As many as there are lanes: each waits for one answer of the queue at a time.
+        for index in 0..self.lanes.len() {
+            let context = context.clone();
+            supervisor.spawn(format!("enqueuer-{index}"), move |token| enqueue(context.clone(), token));
         }
         for index in 0..context.settings.workers {
             let (context, active) = (context.clone(), self.workers.clone());
@@ -324,7 +331,7 @@ impl Vigil {
         &self.context.settings
     }
 
-    /// The clock it was given.
+    /// The clock it was given, set by the Store's.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.context.clock
     }
@@ -393,6 +400,7 @@ pub struct VigilBuilder {
     registry: ConditionRegistry,
     settings: Settings,
     clock: Option<Arc<dyn Clock>>,
+    store_clock: Option<Arc<StoreClock>>,
     random: Option<Arc<dyn Random>>,
 }
 
@@ -449,6 +457,13 @@ impl VigilBuilder {
         self
     }
 
+    /// The clock as it is set by the Store's, where something outside must read it too: a remediator that dates its
+    /// signatures. Give this or [`clock`](Self::clock).
+    pub fn store_clock(mut self, clock: Arc<StoreClock>) -> Self {
+        self.store_clock = Some(clock);
+        self
+    }
+
     /// The randomness. Default: the operating system's.
     pub fn random(mut self, random: Arc<dyn Random>) -> Self {
         self.random = Some(random);
@@ -463,6 +478,7 @@ impl VigilBuilder {
         self.settings.check().map_err(BuildError)?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
         let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::with_clock(clock.clone())));
+        let store_clock = self.store_clock.unwrap_or_else(|| Arc::new(StoreClock::new(clock)));
         let context = Context {
             queue: self.queue.unwrap_or_else(|| Arc::new(MemoryQueue::new())),
             remediator: self.remediator.unwrap_or_else(|| Arc::new(DryRun::new())),
@@ -471,8 +487,10 @@ impl VigilBuilder {
             random: self.random.unwrap_or_else(|| Arc::new(OsRandom)),
             telemetry: Arc::new(Telemetry::new()),
             events: Events::new(),
+            enqueuer: Enqueuer::new(),
             settings: self.settings,
-            clock,
+            clock: store_clock.clone(),
+            store_clock,
         };
         Ok(Vigil {
             lanes: Arc::new(Lanes::new(context.settings.lanes, context.settings.lane_capacity)),

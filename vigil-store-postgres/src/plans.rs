@@ -211,11 +211,7 @@ async fn every_hot_statement_uses_an_index_or_one_partition() {
     // As small as a table can be: a few rows in one page, or the partition of a day to come.
     let small = |line: &str| {
         let table = line.split("Seq Scan on ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default();
-<<<<<<< HEAD
-        ["policies", "counters", "brakes"].contains(&table) || (table.starts_with("metrics_") && table > today.as_str())
-=======
-        table == "counters" || (table.starts_with("metrics_") && table > today.as_str())
->>>>>>> fb3eb5e (Show the plan of every statement that writes)
+        ["counters", "brakes"].contains(&table) || (table.starts_with("metrics_") && table > today.as_str())
     };
     for hot in hot() {
         let plan = explain(&mut plain, &hot).await;
@@ -240,11 +236,7 @@ async fn fill(plain: &mut PgConnection, samples: u64) {
                (SELECT n, greatest(now() - n * interval '86400 seconds' / {samples}, date_trunc('day', now()) - interval '23 hours') AS t \
                 FROM generate_series(1, {samples}) AS n) AS r; \
              INSERT INTO series_latest (tenant, target, name, digest, series, value, at) \
-<<<<<<< HEAD
-             SELECT 'default', 'web-' || n % 1000, CASE WHEN n < 1000 THEN 'cpu' ELSE 'metric-' || n / 1000 END, decode(md5(n::text), 'hex'), '{{}}', 1, now() \
-=======
-             SELECT CASE n % 7 WHEN 3 THEN 'other' ELSE 'default' END, 'web-' || n % 1000, 'metric-' || n / 1000, decode(md5(n::text), 'hex'), '{{}}', 1, now() \
->>>>>>> fb3eb5e (Show the plan of every statement that writes)
+             SELECT CASE n % 7 WHEN 3 THEN 'other' ELSE 'default' END, 'web-' || n % 1000, CASE WHEN n < 1000 THEN 'cpu' ELSE 'metric-' || n / 1000 END, decode(md5(n::text), 'hex'), '{{}}', 1, now() \
                FROM generate_series(1, 20000) AS n; \
              INSERT INTO episodes (tenant, policy, target, state, severity, condition, version, pending_since, known_at, evidence, actions, resolved_at) \
              SELECT CASE n % 7 WHEN 3 THEN 'other' ELSE 'default' END, 'p-' || n % 20, 'web-' || n % 1000, CASE WHEN n % 100 = 0 THEN 'firing' ELSE 'resolved' END, 'warning', '{{}}', 1, \
@@ -257,16 +249,12 @@ async fn fill(plain: &mut PgConnection, samples: u64) {
              INSERT INTO audit (seq, tenant, at, kind, actor, action, episode, detail) \
              SELECT CASE WHEN n > {actions} - 200 THEN NULL ELSE n END, CASE n % 7 WHEN 3 THEN 'other' ELSE 'default' END, now(), 'action.started', 'worker', n, n / 10, '{{}}' \
                FROM generate_series(1, {actions}) AS n; \
-<<<<<<< HEAD
-             ANALYZE metrics, series_latest, scopes, episodes, actions, audit, policies, counters, brakes"
-=======
              INSERT INTO policies (tenant, name, spec, source, enabled, revision, updated_at) \
              SELECT tenant, 'p-' || n, '{{}}', '{{}}', true, n, now() \
                FROM generate_series(1, 1000) AS n, (VALUES ('default'), ('other')) AS tenants (tenant); \
              INSERT INTO idempotency (tenant, kind, key, fingerprint, answer, at) \
              SELECT 'default', 'actions', 'key-' || n, 'f', '{{}}', now() FROM generate_series(1, {actions} / 10) AS n; \
-             ANALYZE metrics, series_latest, scopes, episodes, actions, audit, policies, idempotency, counters"
->>>>>>> fb3eb5e (Show the plan of every statement that writes)
+             ANALYZE metrics, series_latest, scopes, episodes, actions, audit, policies, idempotency, counters, brakes"
         ),
     )
     .await;

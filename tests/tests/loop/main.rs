@@ -7,5 +7,6 @@ mod closed_loop;
 mod brake;
 mod crash_matrix;
 mod invariants;
+mod outages;
 mod shared;
 mod world;

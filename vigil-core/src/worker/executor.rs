@@ -54,6 +54,10 @@ impl<'a> Executor<'a> {
     const BUSY: Duration = Duration::from_secs(1);
     /// The longest wait between two looks at an action that a brake stops.
     const BRAKED: Duration = Duration::from_secs(5);
+    /// How often it comes in vain until that wait grows no more.
+    const BUSY_GROWS: u32 = 5;
+    /// The longest wait between two tries to record an outcome.
+    const RECORD: Duration = Duration::from_secs(1);
     /// The longest wait between two probes.
     const PROBE: Duration = Duration::from_secs(5);
 
@@ -106,7 +110,9 @@ impl<'a> Executor<'a> {
         let (lease, deadline) = (self.context.settings.lease, self.context.settings.deadline);
         match self.transition(&action, Change::Start { lease, deadline }).await {
             Ok(running) => self.send(running, claim, begun).await,
-            Err(StoreError::Occupied { .. }) => Ok(Disposition::Again(Self::BUSY)),
+            Err(StoreError::Occupied { .. }) => {
+                Ok(Disposition::Again(Self::BUSY * claim.deliveries.clamp(1, Self::BUSY_GROWS)))
+            }
             Err(StoreError::Braked { .. }) => Ok(Disposition::Again(self.braked(claim))),
             Err(StoreError::Conflict(_)) => Ok(Disposition::Again(Duration::ZERO)),
             Err(error) => Err(error),
@@ -309,10 +315,20 @@ impl<'a> Executor<'a> {
     /// Records what became of an attempt. If the row is no longer ours the report is late: it goes to the audit only.
     async fn finish(&self, action: &Action, change: Change) -> Result<Disposition, StoreError> {
         let report = format!("late report of attempt {}: {}", action.attempt, change.verb());
-        match self.transition(action, change).await {
-            Ok(_) => Ok(Disposition::Done),
-            Err(StoreError::Conflict(_)) => self.report_late(action, report).await,
-            Err(error) => Err(error),
+        let (begun, mut tries) = (Instant::now(), 0_u32);
+        loop {
+            match self.transition(action, change.clone()).await {
+                Ok(_) => return Ok(Disposition::Done),
+                Err(StoreError::Conflict(_)) => return self.report_late(action, report).await,
+                // What is known must not be forgotten, and asked for again, because the Store was away for a moment. Without
+                // it the lease is not extended either: longer than that somebody else has the action.
+                Err(error @ StoreError::Unavailable(_)) if begun.elapsed() < self.context.settings.lease => {
+                    tracing::warn!(action_id = %action.id, error = chain(&error), "an outcome could not be recorded; trying again");
+                    tries += 1;
+                    sleep(Duration::from_millis(50).saturating_mul(1 << tries.min(5)).min(Self::RECORD)).await;
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 

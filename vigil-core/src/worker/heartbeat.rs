@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::action::ActionKey;
 use crate::context::{Context, chain};
@@ -29,21 +29,41 @@ impl Heartbeat {
 
     /// Beats until dropped. A lease that is lost is not fought for: the compare-and-set that records the outcome decides.
     pub(super) async fn beat(&self) -> Infallible {
-        let settings = &self.context.settings;
-        let mut ticks = interval(settings.heartbeat);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks.tick().await;
+        // Side by side: a queue that does not answer must not cost the action its lease.
+        tokio::select! {
+            never = self.beat_queue() => never,
+            never = self.beat_store() => never,
+        }
+    }
+
+    async fn beat_queue(&self) -> Infallible {
+        let mut ticks = self.ticks().await;
         loop {
             ticks.tick().await;
-            if let Err(error) = self.context.queue.extend(&self.claim, settings.lease).await {
+            if let Err(error) = self.context.queue.extend(&self.claim, self.context.settings.lease).await {
                 tracing::warn!(action_id = %self.claim.task.action_id, error = chain(&error), "the task's lease was not extended");
             }
+        }
+    }
+
+    async fn beat_store(&self) -> Infallible {
+        let mut ticks = self.ticks().await;
+        loop {
+            ticks.tick().await;
             let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if let Some((action, version)) = held
-                && let Err(error) = self.context.store.extend_lease(&action, version, settings.lease).await
+                && let Err(error) = self.context.store.extend_lease(&action, version, self.context.settings.lease).await
             {
                 tracing::warn!(action_id = %action.id, error = chain(&error), "the action's lease was not extended");
             }
         }
+    }
+
+    /// The first beat is an interval away.
+    async fn ticks(&self) -> Interval {
+        let mut ticks = interval(self.context.settings.heartbeat);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        ticks
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, chain};
@@ -17,6 +17,8 @@ use heartbeat::Heartbeat;
 
 /// How long one claim waits for a task before it looks around.
 const CLAIM_WAIT: Duration = Duration::from_secs(5);
+/// How long a claim that is under way when the worker is to end has to say what it took.
+const HAND_BACK: Duration = Duration::from_millis(200);
 /// The longest wait between two tries of a queue that is out of reach.
 const OUTAGE_WAIT: Duration = Duration::from_secs(5);
 
@@ -24,10 +26,16 @@ const OUTAGE_WAIT: Duration = Duration::from_secs(5);
 pub(crate) async fn work(context: Arc<Context>, token: CancellationToken) {
     let mut outage = 0;
     loop {
+        let mut claiming = context.queue.claim(context.settings.lease, CLAIM_WAIT, 1);
         let claimed = tokio::select! {
             biased;
-            () = token.cancelled() => return,
-            claimed = context.queue.claim(context.settings.lease, CLAIM_WAIT, 1) => claimed,
+            () = token.cancelled() => {
+                if let Ok(Ok(claims)) = timeout(HAND_BACK, &mut claiming).await {
+                    hand_back(&context, &claims).await;
+                }
+                return;
+            }
+            claimed = &mut claiming => claimed,
         };
         match claimed {
             Ok(claims) => {
@@ -48,6 +56,15 @@ pub(crate) async fn work(context: Arc<Context>, token: CancellationToken) {
                     () = sleep(wait) => {}
                 }
             }
+        }
+    }
+}
+
+/// Lets another worker have at once what nothing was done about yet.
+async fn hand_back(context: &Context, claims: &[Claim]) {
+    for claim in claims {
+        if let Err(error) = context.queue.retry(claim, Duration::ZERO).await {
+            tracing::warn!(action_id = %claim.task.action_id, error = chain(&error), "a task could not be handed back; its lease runs out");
         }
     }
 }

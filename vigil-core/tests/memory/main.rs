@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test fails by it
 
 mod catalogs;
+mod clocks;
 mod fakes;
 mod invariants;
 mod queue;
