@@ -6,6 +6,7 @@ use std::process::Command as StdCommand;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Row};
 use tempfile::TempDir;
@@ -19,7 +20,7 @@ use vigil_tests::fake_remediator::FakeRemediator;
 use vigil_tests::fault_proxy::FaultProxy;
 
 use crate::healing::SHORT;
-use crate::process::{PATIENCE, Server, command};
+use crate::process::{PATIENCE, Server, command, request};
 
 /// A server program of one's own, by a script of `scripts/servers`.
 pub(crate) struct Private {
@@ -129,7 +130,9 @@ impl Cluster {
     /// Servers and workers, all started.
     pub(crate) async fn start(servers: usize, workers: usize, through_proxies: bool, skew: &[(usize, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("short.yaml"), SHORT).unwrap();
+        // A network that swallows is found out within the spans of a test.
+        let pool = if through_proxies { "pool: {statement_timeout_seconds: 1}\n" } else { "" };
+        std::fs::write(folder.path().join("short.yaml"), format!("{SHORT}{pool}")).unwrap();
         let (postgres, redis) = (Private::start("postgres"), Private::start("redis"));
         let remediator = FakeRemediator::start().await;
         let mut members = Vec::new();
@@ -141,11 +144,16 @@ impl Cluster {
                 to_postgres = Some(in_front_of(&mut database).await);
                 to_redis = Some(in_front_of(&mut queue).await);
             }
+            let mut environment =
+                vec![("REMEDIATOR_SECRET".to_owned(), "a secret of the tests, long enough".to_owned())];
             let skewed = skew.iter().find(|(who, _)| *who == number).map(|(_, by)| faketime(by)).unwrap_or_default();
             members.push(Member {
                 name: if is_server { format!("server-{number}") } else { format!("worker-{}", number - servers) },
                 roles: if is_server { "api,runner" } else { "worker" },
-                environment: skewed,
+                environment: {
+                    environment.extend(skewed);
+                    environment
+                },
                 database,
                 redis: queue,
                 server: None,
@@ -237,6 +245,7 @@ pub(crate) struct Acknowledged {
 
 /// The invariants, from the database and from the remediator's own log.
 pub(crate) async fn check(cluster: &Cluster, acknowledged: &Arc<Mutex<Acknowledged>>) {
+    the_sandbox_writes_nothing(cluster).await;
     let mut database = cluster.database().await;
     let mut ids = async |statement: &str| -> BTreeSet<i64> {
         let rows = sqlx::query(AssertSqlSafe(statement.to_owned())).fetch_all(&mut database).await.unwrap();
@@ -293,4 +302,18 @@ pub(crate) async fn check(cluster: &Cluster, acknowledged: &Arc<Mutex<Acknowledg
         actions.len(),
         effects.len()
     );
+}
+
+async fn the_sandbox_writes_nothing(cluster: &Cluster) {
+    let mut database = cluster.database().await;
+    let written =
+        "SELECT (SELECT count(*) FROM actions), (SELECT count(*) FROM episodes), (SELECT count(*) FROM metrics)";
+    let before: (i64, i64, i64) = sqlx::query_as(written).fetch_one(&mut database).await.unwrap();
+    for address in cluster.servers() {
+        let tried = json!({"metrics": {"cpu": 99}, "target": "web-1"});
+        let answer = request(&address, "POST", "/api/v1/policies/evaluate", &[], Some(&tried)).await.unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+    let after: (i64, i64, i64) = sqlx::query_as(written).fetch_one(&mut database).await.unwrap();
+    assert_eq!(after, before, "V5: the sandbox writes nothing");
 }

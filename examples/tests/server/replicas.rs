@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use vigil_core::clock::{Clock, SystemClock};
 use vigil_tests::fault_proxy::Network;
 
 use crate::chaos::{Seeded, duration};
@@ -44,7 +45,7 @@ fn workers() -> usize {
 }
 
 /// Load for as long as asked, one of `faults` every `every`, then rest and the invariants.
-async fn storm(mut cluster: Cluster, faults: &[Fault], every: Duration) {
+async fn storm(mut cluster: Cluster, faults: &[Fault], every: Duration) -> Cluster {
     let mut random = Seeded::new();
     let acknowledged: Arc<Mutex<Acknowledged>> = Arc::default();
     let addresses = Arc::new(Mutex::new(cluster.servers()));
@@ -69,6 +70,7 @@ async fn storm(mut cluster: Cluster, faults: &[Fault], every: Duration) {
     println!("replicas: {struck} faults of {faults:?}");
     rest(&cluster, &acknowledged).await;
     check(&cluster, &acknowledged).await;
+    cluster
 }
 
 async fn strike(cluster: &mut Cluster, fault: Fault, random: &mut Seeded, addresses: &Arc<Mutex<Vec<String>>>) {
@@ -120,6 +122,11 @@ async fn strike(cluster: &mut Cluster, fault: Fault, random: &mut Seeded, addres
             let proxy = proxy.as_ref().expect("the cluster has proxies");
             proxy.becomes(network);
             sleep(Duration::from_millis(500 + random.below(1500))).await;
+            // What was swallowed never comes: such a connection is of no use any more, and ends one day.
+            if network == Network::Swallows {
+                proxy.becomes(Network::Cut);
+                sleep(Duration::from_millis(100)).await;
+            }
             proxy.becomes(Network::Whole);
         }
     }
@@ -145,7 +152,11 @@ async fn client(addresses: Arc<Mutex<Vec<String>>>, seed: u64, acknowledged: Arc
             let body = json!({"target": host, "action": "restart"});
             request(&address, "POST", "/api/v1/actions", &[], Some(&body)).await
         } else {
-            let body = json!({"name": "cpu", "value": random.below(100), "tags": {"host": host}});
+            let mut body = json!({"name": "cpu", "value": random.below(100), "tags": {"host": host}});
+            // Half of them say when they were taken, by a clock that is right.
+            if random.below(2) == 0 {
+                body["timestamp"] = json!(SystemClock.now().to_string());
+            }
             request(&address, "POST", "/api/v1/ingest", &[], Some(&body)).await
         };
         match asked {
@@ -212,7 +223,8 @@ async fn postgres_and_redis_are_restarted_and_killed() {
 async fn redis_hangs_and_holds_up_nothing_but_the_queue() {
     if can_be_started() {
         let hangs = Fault::RedisHangs(Duration::from_secs(knob("VIGIL_CHAOS_HANG_SECONDS", 6)));
-        storm(Cluster::start(2, 2, false, &[]).await, &[hangs], Duration::from_secs(1)).await;
+        let servers = usize::try_from(knob("VIGIL_CHAOS_HANG_SERVERS", 2)).unwrap();
+        storm(Cluster::start(servers, 2, false, &[]).await, &[hangs], Duration::from_secs(1)).await;
     }
 }
 
@@ -232,8 +244,18 @@ async fn the_network_is_cut_slowed_and_swallows_everything() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clocks_of_replicas_that_are_five_minutes_ahead_and_behind_change_nothing() {
     if can_be_started() {
+        let began = SystemClock.now();
         let skew = [(0, "+5m"), (1, "-5m"), (3, "+5m"), (4, "-5m")];
-        storm(Cluster::start(3, 2, false, &skew).await, &[Fault::Kill], Duration::from_secs(1)).await;
+        let cluster = storm(Cluster::start(3, 2, false, &skew).await, &[Fault::Kill], Duration::from_secs(1)).await;
+        // Whoever checks signatures refuses old ones: all are dated by the clock that is right.
+        let (from, to) = (began.as_micros() / 1_000_000 - 5, SystemClock.now().as_micros() / 1_000_000 + 5);
+        let calls = cluster.remediator.calls();
+        assert!(!calls.is_empty());
+        for call in calls {
+            let signature = &call.headers["x-vigil-signature"];
+            let at: i64 = signature.strip_prefix("t=").unwrap().split(',').next().unwrap().parse().unwrap();
+            assert!((from..=to).contains(&at), "signed {} s after now", at - to);
+        }
     }
 }
 
