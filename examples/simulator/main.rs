@@ -97,7 +97,9 @@ async fn watch(simulator: &Simulator, duration: Duration, stop: &CancellationTok
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     loop {
         tokio::select! {
-            () = stop.cancelled() => _ = simulator.stop(),
+            () = stop.cancelled() => {
+                simulator.stop();
+            }
             _ = ticks.tick() => {}
         }
         // Not yet taken up.

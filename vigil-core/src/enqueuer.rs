@@ -45,7 +45,9 @@ impl Enqueuer {
             tokio::select! {
                 biased;
                 () = token.cancelled() => break,
-                Some(action) = async { self.receiver.lock().await.recv().await } => _ = context.put(&action).await,
+                Some(action) = async { self.receiver.lock().await.recv().await } => {
+                    context.put(&action).await;
+                }
             }
         }
         drop(driving);

@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 use vigil_core::Vigil;
 
 use crate::api::{
-    actions, audit, brake, episodes, evaluate, health, ingest, letters, policies, queue, series, settings, simulator, why,
+    actions, audit, brake, episodes, evaluate, health, ingest, letters, policies, queue, series, settings, simulator,
+    why,
 };
 use crate::body::BodyLimit;
 use crate::config::HttpConfig;

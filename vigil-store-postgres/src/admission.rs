@@ -31,8 +31,9 @@ pub(crate) async fn admit(
     let opened_at = connections.now().await?;
     let lock = digest::number(&["admission", intent.tenant.as_str(), intent.target.as_str()]);
     let shared = guards.contains(&Guard::Brake).then(brakes::lock);
-    let work = connections
-        .exclusively(lock, shared, move |c| Box::pin(async move { admit_alone(c, intent, &guards, given, opened_at).await }));
+    let work = connections.exclusively(lock, shared, move |c| {
+        Box::pin(async move { admit_alone(c, intent, &guards, given, opened_at).await })
+    });
     work.await
 }
 
