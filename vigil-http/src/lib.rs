@@ -17,6 +17,6 @@ mod serve;
 pub mod simulator;
 
 pub use config::{HttpConfig, Origins};
-pub use remediator::{HttpRemediator, HttpRemediatorError, HttpRemediatorOptions, Secret, client_tls};
+pub use remediator::{HttpRemediator, HttpRemediatorError, HttpRemediatorOptions, Secret, client_tls, retry_after};
 pub use router::{probes, router};
 pub use serve::serve;

@@ -3,7 +3,7 @@
 mod logging;
 mod signals;
 
-pub use logging::{LogFormat, LogLevel, UnknownWord, start_logging};
+pub use logging::{LogFormat, LogLevel, UnknownWord, log_to_stderr, start_logging};
 pub use signals::Signals;
 
 /// An error with all its causes in one line.

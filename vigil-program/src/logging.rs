@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// A word that is none of those there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,10 +78,19 @@ impl FromStr for LogFormat {
 /// libraries only from a warning on.
 ///
 /// The module a line comes from is left out of JSON: it would be called `target`, as what is healed is.
-pub fn start_logging(program: &str, LogLevel(level): LogLevel, format: LogFormat) {
+pub fn start_logging(program: &str, level: LogLevel, format: LogFormat) {
+    log_to(BoxMakeWriter::new(std::io::stdout), program, level, format);
+}
+
+/// The same to standard error, for a program whose standard output is its answer.
+pub fn log_to_stderr(program: &str, level: LogLevel, format: LogFormat) {
+    log_to(BoxMakeWriter::new(std::io::stderr), program, level, format);
+}
+
+fn log_to(writer: BoxMakeWriter, program: &str, LogLevel(level): LogLevel, format: LogFormat) {
     let libraries = level.min(Level::WARN);
     let filter = EnvFilter::new(format!("{libraries},vigil={level},{program}={level}"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
         LogFormat::Json => subscriber
             .json()

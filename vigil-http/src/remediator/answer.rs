@@ -154,8 +154,9 @@ fn one_line(text: &str, limit: usize) -> String {
     }
 }
 
-/// `Retry-After` in either of its forms; `None` if there is none, or it makes no sense.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+/// How long an answer asks to wait, an hour at most: `Retry-After` in either of its forms, seconds or a date. `None` if there is none,
+/// or it makes no sense.
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = match !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()) {
         true => Duration::from_secs(text.parse().unwrap_or(u64::MAX)),

@@ -22,6 +22,7 @@ mod secret;
 mod tls;
 
 use answer::Answer;
+pub use answer::retry_after;
 pub use secret::Secret;
 pub use tls::client_tls;
 
