@@ -72,7 +72,7 @@ impl Agent {
         let buffer = buffer.map_err(|source| AgentError::Buffer { folder: config.buffer.clone(), source })?;
         let buffer = Arc::new(Mutex::new(buffer));
         let (key, rate) = (config.api_key_file.as_deref(), config.catch_up_per_second);
-        let shipper = Shipper::new(&config.server, key, buffer.clone(), rate, telemetry.clone());
+        let shipper = Shipper::new(&config.server, key, buffer.clone(), rate, telemetry.clone(), clock.clone());
         let mut tags = config.tags.clone();
         if !tags.contains_key("host") {
             let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -82,10 +82,9 @@ impl Agent {
         let measuring = Measuring {
             limit: Duration::from_secs_f64(config.interval_seconds * SHARE),
             tags,
-            collectors: Collectors::new(config)?,
+            collectors: Collectors::new(config, clock)?,
             complaints: Complaints::default(),
             telemetry: telemetry.clone(),
-            clock,
         };
         Ok(Self {
             interval: Duration::from_secs_f64(config.interval_seconds),
@@ -121,22 +120,21 @@ impl Agent {
                 None => stop.cancelled().await,
             }
         };
-        let measure = async {
+        let measuring = async {
             measuring.round().await;
             // Agents that are started together do not measure and send in step.
             let first = Instant::now() + interval.min(Duration::from_secs(10)).mul_f64(0.5 + OsRandom.jitter() / 2.0);
             let mut ticks = interval_at(first, interval);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             loop {
-                tokio::select! {
-                    () = stop.cancelled() => break,
-                    _ = ticks.tick() => {}
-                }
+                ticks.tick().await;
                 keeping.keep(&measuring.round().await);
                 shipper.more.notify_one();
             }
         };
-        tokio::join!(probes, measure, shipper.run(&stop));
+        // A round that is cut off is not kept.
+        let measuring = stop.run_until_cancelled(measuring);
+        tokio::join!(probes, measuring, shipper.run(&stop));
     }
 }
 
@@ -147,16 +145,14 @@ struct Measuring {
     collectors: Collectors,
     complaints: Complaints,
     telemetry: Arc<Telemetry>,
-    clock: Arc<dyn Clock>,
 }
 
 impl Measuring {
     async fn round(&mut self) -> Vec<Sample> {
         let readings = self.collectors.collect(self.limit).await;
-        let timestamp = self.clock.now();
-        let mut samples = Vec::with_capacity(readings.len() + 1);
-        for reading in std::iter::once(Reading::new("up", 1.0)).chain(readings) {
-            let Reading { name, value, tags } = reading;
+        let mut samples = Vec::with_capacity(readings.len());
+        for reading in readings {
+            let Reading { name, value, tags, at: timestamp } = reading;
             let mut all = self.tags.clone();
             all.extend(tags);
             // One name that the server does not take would cost the whole batch.

@@ -17,7 +17,7 @@ use crate::sample::Sample;
 pub struct Buffer {
     folder: PathBuf,
     max_bytes: u64,
-    /// By name, which is by age; the size of each.
+    /// By name, which is by age; what each takes of the disk.
     batches: BTreeMap<String, u64>,
     bytes: u64,
     /// Held as long as this lives: two agents would send each other's samples.
@@ -48,6 +48,8 @@ struct Body<'a> {
 }
 
 const END: &str = ".json.gz";
+/// What file systems give out at a time: a smaller file takes as much of the disk.
+const BLOCK: u64 = 4096;
 
 impl Buffer {
     /// Opens a folder, with what a former run left in it.
@@ -63,7 +65,7 @@ impl Buffer {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.ends_with(END) {
-                batches.insert(name, entry.metadata()?.len());
+                batches.insert(name, blocks(entry.metadata()?.len()));
             } else if name.ends_with(".part") {
                 // It was being written when the agent died.
                 fs::remove_file(entry.path())?;
@@ -73,28 +75,48 @@ impl Buffer {
         Ok(Self { folder, max_bytes, batches, bytes, _lock: lock })
     }
 
-    /// Writes samples behind those there are, and says how many of the oldest had to go for them.
+    /// Writes samples behind those there are, and says how many of the oldest had to go for them: because the buffer is full, or
+    /// the disk.
     ///
     /// # Errors
     /// What the operating system says; then nothing is written.
     pub fn push(&mut self, samples: &[Sample]) -> io::Result<u64> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         serde_json::to_writer(&mut encoder, &Body { metrics: samples })?;
-        let body = encoder.finish()?;
-        let name = self.next_name(samples)?;
-        let (part, path) = (self.folder.join("next.part"), self.folder.join(&name));
-        let written = File::create(&part).and_then(|mut file| file.write_all(&body));
-        written.and_then(|()| fs::rename(&part, &path))?;
-        self.bytes += body.len() as u64;
-        self.batches.insert(name, body.len() as u64);
+        let (body, name) = (encoder.finish()?, self.next_name(samples)?);
         let mut dropped = 0;
+        while let Err(error) = self.write(&name, &body) {
+            let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+            match self.oldest().filter(|_| is_full) {
+                Some(oldest) => dropped += self.drop_batch(&oldest),
+                None => return Err(error),
+            }
+        }
+        let bytes = blocks(body.len() as u64);
+        self.bytes += bytes;
+        self.batches.insert(name, bytes);
         while self.bytes > self.max_bytes
             && let Some(oldest) = self.oldest()
         {
-            dropped += oldest.samples();
-            self.remove(&oldest)?;
+            dropped += self.drop_batch(&oldest);
         }
         Ok(dropped)
+    }
+
+    /// Whole or not at all.
+    fn write(&self, name: &str, body: &[u8]) -> io::Result<()> {
+        let part = self.folder.join("next.part");
+        let written = File::create(&part).and_then(|mut file| file.write_all(body));
+        written.and_then(|()| fs::rename(&part, self.folder.join(name))).inspect_err(|_| {
+            let _ = fs::remove_file(&part);
+        })
+    }
+
+    fn drop_batch(&mut self, batch: &Batch) -> u64 {
+        if let Err(error) = self.remove(batch) {
+            tracing::warn!(%error, file = batch.name, "a batch that is dropped cannot be deleted");
+        }
+        batch.samples()
     }
 
     /// The next to be sent.
@@ -122,7 +144,17 @@ impl Buffer {
         Ok(())
     }
 
-    /// How many batches, samples and bytes wait.
+    /// Takes a batch out that cannot be read, so that those behind it can be sent; its file stays, under another name. Says whether
+    /// it was there.
+    pub fn set_aside(&mut self, batch: &Batch) -> bool {
+        let Some(bytes) = self.batches.remove(&batch.name) else { return false };
+        self.bytes -= bytes;
+        let file = self.folder.join(&batch.name);
+        let _ = fs::rename(&file, file.with_extension("unreadable"));
+        true
+    }
+
+    /// How many batches, samples and bytes of the disk wait.
     pub fn size(&self) -> (u64, u64, u64) {
         let samples = self.batches.keys().map(|name| Batch { name: name.clone() }.samples()).sum();
         (self.batches.len() as u64, samples, self.bytes)
@@ -137,4 +169,9 @@ impl Buffer {
         let (high, low) = (high.map_err(io::Error::other)?, low.map_err(io::Error::other)?);
         Ok(format!("{at:020}-{}-{high:016x}{low:016x}{END}", samples.len()))
     }
+}
+
+/// What a file of a length takes of the disk.
+fn blocks(length: u64) -> u64 {
+    length.div_ceil(BLOCK).max(1) * BLOCK
 }

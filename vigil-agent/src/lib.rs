@@ -13,4 +13,4 @@ pub use agent::{Agent, AgentError};
 pub use buffer::{Batch, Buffer};
 pub use collect::{CheckConfig, CollectorError, HostConfig, ProcessConfig, ScrapeConfig};
 pub use config::{Config, ConfigError};
-pub use sample::{Reading, Sample, Tags};
+pub use sample::{Sample, Tags};

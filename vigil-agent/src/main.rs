@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use vigil_agent::{Agent, Config, ConfigError};
 use vigil_core::clock::SystemClock;
-use vigil_program::{LogFormat, LogLevel, Signals, chain, start_logging};
+use vigil_program::{LogFormat, LogLevel, Signals, chain, log_to_stderr, start_logging};
 
 /// Measures this host, its processes and services, and tells Vigil.
 #[derive(Debug, Parser)]
@@ -79,6 +79,8 @@ async fn run(flags: Flags) -> Result<(), Fatal> {
     config.buffer = flags.buffer.unwrap_or(config.buffer);
     config.listen = flags.listen.unwrap_or(config.listen);
     if flags.dry_run {
+        // Standard output holds the samples alone.
+        log_to_stderr("vigil_agent", flags.log_level, flags.log_format);
         let folder = std::env::temp_dir().join(format!("vigil-agent-dry-run-{}", std::process::id()));
         config.buffer.clone_from(&folder);
         let samples = Agent::new(&config, Arc::new(SystemClock)).map(async |mut agent| agent.once().await);

@@ -21,20 +21,18 @@ pub struct Sample {
     pub timestamp: Timestamp,
 }
 
-/// A number without a time: a collection has one for all.
+/// A number, before it has the tags of the agent.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Reading {
-    /// The metric.
-    pub name: String,
-    /// The number.
-    pub value: f64,
-    /// What it is of, beside the tags of the agent.
-    pub tags: Tags,
+pub(crate) struct Reading {
+    pub(crate) name: String,
+    pub(crate) value: f64,
+    pub(crate) tags: Tags,
+    pub(crate) at: Timestamp,
 }
 
 impl Reading {
-    pub(crate) fn new(name: impl Into<String>, value: f64) -> Self {
-        Self { name: name.into(), value, tags: Tags::new() }
+    pub(crate) fn new(name: impl Into<String>, value: f64, at: Timestamp) -> Self {
+        Self { name: name.into(), value, tags: Tags::new(), at }
     }
 
     pub(crate) fn of(mut self, tag: &str, value: impl Into<String>) -> Self {
@@ -46,4 +44,15 @@ impl Reading {
         self.tags.extend(tags.iter().map(|(name, value)| (name.clone(), value.clone())));
         self
     }
+}
+
+/// The tags of what can be healed by itself: the server takes the tag `target` for what the samples are about. It is what is
+/// configured, else the tag `service`, else the name.
+pub(crate) fn named(tag: &str, name: &str, target: Option<&str>, tags: &Tags) -> Tags {
+    let given = target.or_else(|| tags.get("target").or_else(|| tags.get("service")).map(String::as_str));
+    let mut all = tags.clone();
+    all.insert(tag.to_owned(), name.to_owned());
+    all.insert("target".to_owned(), given.unwrap_or(name).to_owned());
+    all.retain(|_, value| !value.is_empty());
+    all
 }

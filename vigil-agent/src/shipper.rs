@@ -1,17 +1,17 @@
 //! [`Shipper`]: brings the batches of the buffer to the server, in their order.
 
-use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{HeaderValue, RETRY_AFTER};
+use reqwest::header::HeaderValue;
 use reqwest::{Client, StatusCode, Url};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use vigil_core::clock::Clock;
 use vigil_core::random::{OsRandom, Random};
-use vigil_http::client_tls;
+use vigil_http::{client_tls, retry_after};
 use vigil_program::chain;
 
 use crate::buffer::{Batch, Buffer};
@@ -26,6 +26,7 @@ pub(crate) struct Shipper {
     /// How long it waits between two batches of a backlog.
     pause: Duration,
     telemetry: Arc<Telemetry>,
+    clock: Arc<dyn Clock>,
     pub(crate) more: Arc<Notify>,
 }
 
@@ -34,6 +35,8 @@ enum Sent {
     Taken,
     /// It will never be taken: the server says what is wrong with it.
     Refused(String),
+    /// Its file cannot be read.
+    Lost(String),
     /// Not now, and not before this time has passed.
     Later(Duration),
     /// Nobody knows, or the server is away, or does not want this agent: again later.
@@ -45,6 +48,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The first and the longest wait after a failure.
 const WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest wait that a server may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(600);
 
 impl Shipper {
     pub(crate) fn new(
@@ -53,6 +58,7 @@ impl Shipper {
         buffer: Arc<Mutex<Buffer>>,
         per_second: f64,
         telemetry: Arc<Telemetry>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
         let url = Url::parse(&format!("{}/api/v1/ingest/agent/metrics", server.trim_end_matches('/')));
         let url = url.map_err(|error| format!("server cannot be read: {error}"))?;
@@ -81,7 +87,7 @@ impl Shipper {
             None => None,
         };
         let pause = Duration::from_secs_f64(1.0 / per_second);
-        Ok(Self { client, url, api_key, buffer, pause, telemetry, more: Arc::new(Notify::new()) })
+        Ok(Self { client, url, api_key, buffer, pause, telemetry, clock, more: Arc::new(Notify::new()) })
     }
 
     /// Sends until `stop`; then once more what is there, as long as that succeeds and is quick.
@@ -140,6 +146,13 @@ impl Shipper {
                 self.forget(batch);
                 None
             }
+            Sent::Lost(why) => {
+                tracing::error!(samples = batch.samples(), why, "a batch cannot be read: it is set aside");
+                if self.buffer().set_aside(batch) {
+                    self.telemetry.dropped(batch.samples());
+                }
+                None
+            }
             Sent::Later(wait) => {
                 tracing::info!(seconds = wait.as_secs(), "the server asks to wait");
                 Some(Sent::Later(wait))
@@ -156,10 +169,7 @@ impl Shipper {
         let read = self.buffer().read(batch);
         let body = match read {
             Ok(body) => body,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Sent::Refused("its file is gone".to_owned());
-            }
-            Err(error) => return Sent::Failed(error.to_string()),
+            Err(error) => return Sent::Lost(error.to_string()),
         };
         let mut request = self.client.post(self.url.clone()).header("Idempotency-Key", batch.key());
         request = request.header("Content-Type", "application/json").header("Content-Encoding", "gzip").body(body);
@@ -171,15 +181,15 @@ impl Shipper {
             Err(error) => return Sent::Failed(chain(&error.without_url())),
         };
         let status = answer.status();
-        let wait = answer.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.parse().ok());
+        let wait = retry_after(answer.headers(), self.clock.now());
         let said = async || {
             let words: String = answer.text().await.unwrap_or_default().chars().take(300).collect();
             format!("{status}: {words}")
         };
-        match (status, wait.map(Duration::from_secs)) {
+        match (status, wait) {
             (status, _) if status.is_success() => Sent::Taken,
             (StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE, Some(wait)) => {
-                Sent::Later(wait.min(LONGEST_WAIT * 10))
+                Sent::Later(wait.clamp(WAIT, LONGEST_ASKED))
             }
             (StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY, _) => {
                 Sent::Refused(said().await)

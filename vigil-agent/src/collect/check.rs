@@ -3,16 +3,17 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::time::{Instant, timeout};
-use vigil_http::client_tls;
+use vigil_core::clock::{Clock, Timestamp};
 
 use super::CollectorError;
-use crate::sample::{Reading, Tags};
+use super::client::Clients;
+use crate::sample::{Reading, Tags, named};
 
 /// One check.
 #[derive(Debug, Clone, Deserialize)]
@@ -24,23 +25,21 @@ pub struct CheckConfig {
     pub http: Option<String>,
     /// An address, `host:port`, that must accept a connection.
     pub tcp: Option<String>,
-    /// A program and its arguments that must end with exit code 0.
+    /// A program and its arguments that must end with exit code 0. It is killed, with all it started, when it takes too long.
     pub command: Option<Vec<String>>,
     /// How long it may take. 5, and never longer than the interval.
-    #[serde(default = "five")]
+    #[serde(default = "super::five")]
     pub timeout_seconds: f64,
+    /// What is to be healed. Without it the tag `service`, without that the name; an empty one leaves it to the host.
+    pub target: Option<String>,
     /// More tags.
     #[serde(default)]
     pub tags: Tags,
 }
 
-fn five() -> f64 {
-    5.0
-}
-
 /// What is asked.
 enum CheckKind {
-    Http(Box<Client>, Url),
+    Http(Client, Url),
     Tcp(String),
     Command(Vec<String>),
 }
@@ -48,28 +47,26 @@ enum CheckKind {
 pub(super) struct Checks(Vec<Check>);
 
 struct Check {
-    config: CheckConfig,
+    tags: Tags,
     kind: CheckKind,
     timeout: Duration,
     failures: u32,
 }
 
 impl Checks {
-    pub(super) fn new(configs: Vec<CheckConfig>) -> Result<Self, CollectorError> {
-        configs.into_iter().map(Check::new).collect::<Result<_, _>>().map(Self)
+    pub(super) fn new(configs: Vec<CheckConfig>, clients: &mut Clients) -> Result<Self, CollectorError> {
+        configs.into_iter().map(|config| Check::new(config, clients)).collect::<Result<_, _>>().map(Self)
     }
 
     /// `up`, `health_check_failures` (in a row), and of those that answered `health_check_latency_ms`.
-    pub(super) async fn collect(&mut self, limit: Duration) -> Vec<Reading> {
+    pub(super) async fn collect(&mut self, limit: Duration, clock: &dyn Clock) -> Vec<Reading> {
         let mut readings = Vec::new();
         // All at once: one that hangs does not hold up the others.
-        let asked: Vec<_> = self.0.iter().map(|check| check.ask(limit)).collect();
+        let asked: Vec<_> = self.0.iter().map(|check| check.ask(limit, clock)).collect();
         let answers = futures_util::future::join_all(asked).await;
-        for (check, took) in self.0.iter_mut().zip(answers) {
+        for (check, (at, took)) in self.0.iter_mut().zip(answers) {
             check.failures = if took.is_some() { 0 } else { check.failures.saturating_add(1) };
-            let reading = |name: &str, value: f64| {
-                Reading::new(name, value).of("check", &check.config.name).with(&check.config.tags)
-            };
+            let reading = |name: &str, value: f64| Reading::new(name, value, at).with(&check.tags);
             readings.push(reading("up", f64::from(u8::from(took.is_some()))));
             readings.push(reading("health_check_failures", f64::from(check.failures)));
             readings.extend(took.map(|took| reading("health_check_latency_ms", took.as_secs_f64() * 1e3)));
@@ -79,26 +76,24 @@ impl Checks {
 }
 
 impl Check {
-    fn new(config: CheckConfig) -> Result<Self, CollectorError> {
+    fn new(config: CheckConfig, clients: &mut Clients) -> Result<Self, CollectorError> {
         let wrong = |wrong: String| CollectorError { what: format!("the check '{}'", config.name), wrong };
         let kind = match (&config.http, &config.tcp, &config.command) {
             (Some(url), None, None) => {
                 let url = Url::parse(url).map_err(|error| wrong(format!("has a URL that cannot be read: {error}")))?;
-                CheckKind::Http(Box::new(client(&url).map_err(&wrong)?), url)
+                CheckKind::Http(clients.of(&url).map_err(&wrong)?, url)
             }
             (None, Some(address), None) => CheckKind::Tcp(address.clone()),
             (None, None, Some(argv)) if !argv.is_empty() => CheckKind::Command(argv.clone()),
             _ => return Err(wrong("needs exactly one of http, tcp and command".to_owned())),
         };
-        if !(config.timeout_seconds > 0.0 && config.timeout_seconds <= 3600.0) {
-            return Err(wrong("has a timeout_seconds that is not above 0 and at most 3600".to_owned()));
-        }
-        let timeout = Duration::from_secs_f64(config.timeout_seconds);
-        Ok(Self { kind, timeout, failures: 0, config })
+        let timeout = super::timeout(config.timeout_seconds).map_err(wrong)?;
+        let tags = named("check", &config.name, config.target.as_deref(), &config.tags);
+        Ok(Self { tags, kind, timeout, failures: 0 })
     }
 
-    /// How long it took, or `None` if it did not answer, or not well.
-    async fn ask(&self, limit: Duration) -> Option<Duration> {
+    /// When it was known, and how long it took; `None` if it did not answer, or not well.
+    async fn ask(&self, limit: Duration, clock: &dyn Clock) -> (Timestamp, Option<Duration>) {
         let began = Instant::now();
         let is_well = timeout(self.timeout.min(limit), async {
             match &self.kind {
@@ -106,24 +101,32 @@ impl Check {
                     client.get(url.clone()).send().await.is_ok_and(|answer| answer.status().is_success())
                 }
                 CheckKind::Tcp(address) => TcpStream::connect(address).await.is_ok(),
-                CheckKind::Command(argv) => {
-                    let mut command = Command::new(&argv[0]);
-                    command.args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-                    command.kill_on_drop(true).status().await.is_ok_and(|status| status.success())
-                }
+                CheckKind::Command(argv) => succeeds(argv).await,
             }
         });
-        is_well.await.unwrap_or(false).then(|| began.elapsed())
+        let took = is_well.await.unwrap_or(false).then(|| began.elapsed());
+        (clock.now(), took)
     }
 }
 
-/// A client that follows no redirect: what answers is what was asked.
-pub(super) fn client(url: &Url) -> Result<Client, String> {
-    let tls = client_tls(url).map_err(|error| format!("needs TLS, which cannot be set up: {error}"))?;
-    let client = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .redirect(Policy::none())
-        .no_proxy()
-        .user_agent(concat!("vigil-agent/", env!("CARGO_PKG_VERSION")));
-    client.build().map_err(|error| format!("cannot be asked: {}", error.without_url()))
+/// Runs a program, and kills it with all it started if it is not waited for any more.
+async fn succeeds(argv: &[String]) -> bool {
+    let mut command = Command::new(&argv[0]);
+    command.args(&argv[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let Ok(mut child) = command.process_group(0).spawn() else { return false };
+    let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
+    let succeeded = child.wait().await.is_ok_and(|status| status.success());
+    // What it left running on purpose may stay.
+    std::mem::forget(group);
+    succeeded
+}
+
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
 }

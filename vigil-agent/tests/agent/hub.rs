@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep};
 use vigil_agent::{Agent, Config, Sample};
 use vigil_core::clock::{SystemClock, Timestamp};
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(100); // for a machine that is busy: it waits for no time, only until then
 
 /// What it is to answer next, beside taking it.
 #[derive(Debug, Clone, Copy)]
@@ -83,6 +83,11 @@ impl Hub {
 
     pub(crate) fn samples(&self) -> Vec<Sample> {
         self.book.lock().unwrap().samples.clone()
+    }
+
+    /// The keys of the batches that were taken.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.book.lock().unwrap().taken.keys().cloned().collect()
     }
 
     pub(crate) fn requests(&self) -> usize {

@@ -5,4 +5,5 @@ mod buffer;
 mod hub;
 mod measuring;
 mod program;
+mod real;
 mod shipping;

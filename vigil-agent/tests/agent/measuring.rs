@@ -2,13 +2,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use vigil_agent::{Agent, Config, Sample};
 use vigil_core::clock::SystemClock;
+use vigil_core::testing::eventually;
 
 async fn measure(yaml: &str) -> Vec<Sample> {
     let folder = tempfile::tempdir().unwrap();
@@ -48,6 +51,8 @@ async fn a_process_is_found_by_its_name_and_missed_when_it_is_gone() {
     let yaml = format!("{NO_HOST}\nprocesses: [{{ name: shop, command: vgl-measured, tags: {{ service: shop }} }}]");
     let samples = measure(&yaml).await;
     child.kill().unwrap();
+    let ended = measure(&yaml).await;
+    assert_eq!(value(&ended, "up", "process", "shop"), Some(0.0), "it is dead, though nobody has asked after its end");
     child.wait().unwrap();
     let of = |name| value(&samples, name, "process", "shop");
     assert_eq!((of("up"), of("process_count"), of("process_restarts")), (Some(1.0), Some(1.0), Some(0.0)));
@@ -57,6 +62,76 @@ async fn a_process_is_found_by_its_name_and_missed_when_it_is_gone() {
     let gone = measure(&yaml).await;
     let of = |name| value(&gone, name, "process", "shop");
     assert_eq!((of("up"), of("process_count"), of("process_rss_mb")), (Some(0.0), Some(0.0), None));
+}
+
+/// What a program says, by white space.
+fn said(program: &str, arguments: &[&str]) -> Vec<Vec<String>> {
+    let output = std::process::Command::new(program).args(arguments).env("LC_ALL", "C").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+/// `scripts/test-agent` does the same for a minute, with processors.
+#[tokio::test]
+async fn memory_and_disk_are_what_free_and_df_say() {
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    let free = || {
+        let memory = said("free", &["-b"]).remove(1);
+        100.0 - number(&memory[6]) / number(&memory[1]) * 100.0
+    };
+    let disk = || {
+        let disk = said("df", &["--output=used,avail", "/"]).remove(1);
+        number(&disk[1]) / (number(&disk[0]) + number(&disk[1])) * 100.0
+    };
+    // Others use this machine at the same time: it was so before, or is afterwards.
+    for (name, look) in [("memory_percent", &free as &dyn Fn() -> f64), ("disk_free_percent", &disk)] {
+        let before = look();
+        let samples = measure("host: { disks: [/], networks: [] }").await;
+        let (ours, after) = (samples.iter().find(|sample| sample.name == name).unwrap().value, look());
+        let (least, most) = (before.min(after) - 2.0, before.max(after) + 2.0);
+        assert!((least..=most).contains(&ours), "{name}: {ours}, and another tool says {before} and then {after}");
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_takes_too_long_is_killed_with_all_it_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let child = folder.path().join("child").display().to_string();
+    let script = format!("sleep 600 & echo $! > {child}; wait");
+    let yaml =
+        format!("{NO_HOST}\nchecks: [{{ name: slow, command: [/bin/sh, -c, '{script}'], timeout_seconds: 0.5 }}]");
+    let samples = measure(&yaml).await;
+    assert_eq!(value(&samples, "up", "check", "slow"), Some(0.0));
+    let child = std::fs::read_to_string(&child).unwrap();
+    eventually("the child is gone", async || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.trim())).unwrap_or_default();
+        (stat.is_empty() || stat.contains(") Z")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn each_check_over_http_makes_a_connection_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicU32::new(0));
+    let counted = connections.clone();
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            counted.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut asked = [0; 1024];
+                while connection.read(&mut asked).await.is_ok_and(|read| read > 0) {
+                    connection.write_all(answer).await.unwrap();
+                }
+            });
+        }
+    });
+    let samples = measure(&format!("{NO_HOST}\nchecks: [{{ name: page, http: 'http://{address}' }}]")).await;
+    assert_eq!(value(&samples, "up", "check", "page"), Some(1.0));
+    assert_eq!(connections.load(Ordering::SeqCst), 2, "two rounds");
 }
 
 #[tokio::test]
@@ -137,6 +212,7 @@ fn mistakes_in_the_configuration_are_named() {
         ("checks: [{ name: a, http: 'http://x', tcp: 'x:1' }]", "needs exactly one"),
         ("checks: [{ name: a, tcp: 'x:1', timeout_seconds: 0 }]", "timeout_seconds"),
         ("scrape: [{ url: 'x', include: [] }]", "the scrape of x has no URL"),
+        ("scrape: [{ url: 'http://x', include: [], timeout_seconds: 0 }]", "timeout_seconds"),
         ("api_key_file: /nowhere", "api_key_file: /nowhere"),
     ] {
         let folder = tempfile::tempdir().unwrap();
