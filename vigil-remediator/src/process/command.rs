@@ -1,7 +1,7 @@
 //! [`Command`]: a program that carries out one word.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout, timeout_at};
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
 
-use super::proc::with_variable;
+use super::proc::{Process, with_variable};
 use super::{KEY, argv, bare};
 use crate::executor::{failed, indeterminate, succeeded};
 use crate::job::Job;
@@ -65,17 +65,19 @@ const PROBE: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub(super) struct Command {
     config: CommandConfig,
+    /// Holds the process that was started last for the object, and for which key.
+    started: PathBuf,
 }
 
 impl Command {
-    pub(super) fn new(config: CommandConfig) -> Self {
-        Self { config }
+    pub(super) fn new(config: CommandConfig, started: PathBuf) -> Self {
+        Self { config, started }
     }
 
     pub(super) async fn run(&self, job: &Job, until: Instant) -> Result<Outcome, RemediatorError> {
         let until = until.min(Instant::now() + self.config.time_limit_seconds.0);
         let program = &self.config.command[0];
-        let (status, output) = match self.spawn(&self.config.command, job, until).await {
+        let (status, output) = match self.spawn(&self.config.command, job, until, Some(&self.started)).await {
             Ok(ended) => ended,
             Err(Broken::NotStarted(error)) => return Ok(failed(format!("{program} cannot be started: {error}"))),
             Err(Broken::Killed) => return Err(indeterminate(format!("{program} took too long and was killed"))),
@@ -92,12 +94,14 @@ impl Command {
     }
 
     pub(super) async fn probe(&self, job: &Job, since: Duration) -> Probe {
-        // After its time it is over, and what carries the key was left running on purpose.
-        if since < self.config.time_limit_seconds.0 && !with_variable(KEY, &job.key.0).is_empty() {
-            return Probe::InProgress;
+        if let Some(leader) = self.leader(job) {
+            // Whoever would have ended it died before its time was over.
+            if since < self.config.time_limit_seconds.0 || !leader.end().await {
+                return Probe::InProgress;
+            }
         }
         let Some(Probing(argv)) = &self.config.probe else { return Probe::Unknown };
-        match self.spawn(argv, job, Instant::now() + PROBE).await {
+        match self.spawn(argv, job, Instant::now() + PROBE, None).await {
             Ok((status, output)) if status.code() == Some(0) => {
                 Probe::Done(succeeded(format!("by its probe: {output}")))
             }
@@ -106,7 +110,22 @@ impl Command {
         }
     }
 
-    async fn spawn(&self, argv: &[String], job: &Job, until: Instant) -> Result<(ExitStatus, String), Broken> {
+    /// The command of a key, while it runs. What it left running on purpose is not it, and may stay.
+    fn leader(&self, job: &Job) -> Option<Process> {
+        match Process::started(&self.started) {
+            Some((leader, Some(key))) if key == job.key.0 => leader.is_alive().then_some(leader),
+            // This program died before it wrote it down.
+            _ => with_variable(KEY, &job.key.0).into_iter().find(Process::leads),
+        }
+    }
+
+    async fn spawn(
+        &self,
+        argv: &[String],
+        job: &Job,
+        until: Instant,
+        started: Option<&Path>,
+    ) -> Result<(ExitStatus, String), Broken> {
         let mut command = bare(argv, &self.config.env, self.config.working_folder.as_ref());
         command
             .env("VIGIL_TARGET", job.target.as_str())
@@ -121,6 +140,11 @@ impl Command {
             .stderr(Stdio::piped());
         let mut child = command.spawn().map_err(Broken::NotStarted)?;
         let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
+        if let (Some(file), Some(process)) = (started, child.id().and_then(Process::of))
+            && let Err(error) = process.remember(file, Some(&job.key.0))
+        {
+            tracing::warn!(%error, file = %file.display(), "what was started cannot be written down");
+        }
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let ended = {
             let (stdout, stderr) = (child.stdout.take(), child.stderr.take());

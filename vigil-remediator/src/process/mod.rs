@@ -67,9 +67,11 @@ impl ProcessExecutor {
         });
         let services = services.collect::<std::io::Result<_>>()?;
         let commands = config.commands.into_iter().map(|(name, words)| {
-            (name, words.into_iter().map(|(word, config)| (word, Command::new(config))).collect())
+            let started = folder.join(format!("{}.command", file_name(&name)));
+            (name, words.into_iter().map(|(word, config)| (word, Command::new(config, started.clone()))).collect())
         });
-        Ok(Self { folder, services, commands: commands.collect() })
+        let commands = commands.collect();
+        Ok(Self { folder, services, commands })
     }
 
     /// Takes charge of the services: those that do not run are started, unless they were drained. Call it before anything else.
@@ -147,6 +149,12 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// Carries the key of the request that started a process.
 const KEY: &str = "VIGIL_IDEMPOTENCY_KEY";
+
+/// The name of an object as one of a file: everything but letters and digits by its number.
+fn file_name(object: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_string() } else { format!("_{:x}_", u32::from(c)) };
+    object.chars().map(plain).collect()
+}
 
 /// A command of whose environment only what is given is known.
 fn bare(argv: &[String], env: &BTreeMap<String, String>, working_folder: Option<&PathBuf>) -> tokio::process::Command {

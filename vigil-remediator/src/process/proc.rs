@@ -1,10 +1,18 @@
 //! Processes as `/proc` shows them (proc(5)).
 
-use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, io};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+/// How often it is looked whether a process is gone.
+pub(super) const LOOK: Duration = Duration::from_millis(20);
+/// How long a process may take to go once it was killed.
+pub(super) const KILLED: Duration = Duration::from_secs(2);
 
 /// One process: a number alone is used again, together with its start it is not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +59,26 @@ impl Process {
     /// All living processes of its group, itself among them.
     pub(super) fn group(&self) -> Vec<Self> {
         pids().into_iter().filter_map(Self::read).filter(|process| process.group == self.group).collect()
+    }
+
+    /// Writes down that it was started, and for which key.
+    pub(super) fn remember(&self, file: &Path, key: Option<&str>) -> io::Result<()> {
+        fs::write(file, serde_json::to_vec(&(self, key))?)
+    }
+
+    /// The process that was written down last, and its key.
+    pub(super) fn started(file: &Path) -> Option<(Self, Option<String>)> {
+        serde_json::from_slice(&fs::read(file).ok()?).ok()
+    }
+
+    /// Kills it and all of its group; whether they are gone.
+    pub(super) async fn end(&self) -> bool {
+        self.signal(Signal::KILL);
+        let patience = Instant::now() + KILLED;
+        while !self.group().is_empty() && Instant::now() < patience {
+            sleep(LOOK).await;
+        }
+        self.group().is_empty()
     }
 
     /// A process that was just started, in a group of its own.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use vigil_core::action::ActionType;
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
 
-use super::proc::{Process, with_variable};
+use super::proc::{KILLED, LOOK, Process, with_variable};
 use super::{KEY, argv, bare, ten_seconds};
 use crate::executor::{failed, indeterminate, succeeded};
 use crate::job::Job;
@@ -23,7 +23,8 @@ use crate::seconds::Seconds;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceConfig {
-    /// The program, by its absolute path, and its arguments.
+    /// The program, by its absolute path, and its arguments. It must stay in the foreground: what it forks off and leaves is not
+    /// supervised.
     #[serde(deserialize_with = "argv")]
     pub command: Vec<String>,
     /// Its environment, beside `PATH`.
@@ -43,8 +44,6 @@ fn one_second() -> Seconds {
     Seconds(Duration::from_secs(1))
 }
 
-/// How often it looks whether a process is gone.
-const LOOK: Duration = Duration::from_millis(20);
 /// Names the service in the environment of its processes.
 const SERVICE: &str = "VIGIL_SERVICE";
 /// A file of output larger than this is put aside at the next start.
@@ -168,7 +167,7 @@ impl Service {
 
     /// The process that was started last, and the key it was started for.
     fn last(&self) -> Option<(Process, Option<String>)> {
-        serde_json::from_slice(&std::fs::read(&self.started).ok()?).ok()
+        Process::started(&self.started)
     }
 
     /// The key that the running process was started for.
@@ -180,7 +179,7 @@ impl Service {
     /// Ends all of its processes; `false` if some are still there.
     async fn stop(&self) -> bool {
         let patience = Instant::now() + self.config.stop_seconds.0;
-        for (signal, patience) in [(Signal::TERM, patience), (Signal::KILL, patience + Duration::from_secs(2))] {
+        for (signal, patience) in [(Signal::TERM, patience), (Signal::KILL, patience + KILLED)] {
             for process in self.processes() {
                 process.signal(signal);
             }
@@ -207,14 +206,18 @@ impl Service {
         // It outlives this program; once it is let go of here, the runtime collects it when it ends.
         let child = command.spawn()?;
         tracing::info!(service = self.mark, pid = child.id(), "started");
-        if let Some(process) = child.id().and_then(Process::of) {
-            let started = serde_json::to_vec(&(process, job.map(|job| &job.key.0)))?;
-            tokio::fs::write(&self.started, started).await?;
+        // It runs: that this cannot be written down is no failure.
+        if let Some(process) = child.id().and_then(Process::of)
+            && let Err(error) = process.remember(&self.started, job.map(|job| job.key.0.as_str()))
+        {
+            tracing::warn!(%error, service = self.mark, "what was started cannot be written down");
         }
-        match tokio::fs::remove_file(&self.drained).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        if let Err(error) = tokio::fs::remove_file(&self.drained).await
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, service = self.mark, "it is still marked as drained, and stays down at the next start");
         }
+        Ok(())
     }
 
     /// The process, if it is there for long enough.

@@ -318,3 +318,66 @@ async fn a_probe_asks_the_commands_own_probe_once_it_does_not_run_any_more() {
     run.await.unwrap();
     assert_eq!(bench.executor.probe(&job, &Value::Null, Duration::ZERO).await.unwrap(), Probe::Unknown);
 }
+
+#[tokio::test]
+async fn a_command_that_outlived_the_program_is_ended_when_its_time_is_over() {
+    let script = "touch FOLDER/began; sleep 100; echo done >> FOLDER/effects";
+    let mut bench = command(script, ", time_limit_seconds: 2, probe: [/bin/sh, -c, 'test -s FOLDER/effects']").await;
+    let job = job(&request("orphan-key", 1, "x", "custom"), "tool");
+    // As kill -9 does: what would have ended it is never run.
+    let mut run = Box::pin({
+        let (executor, job) = (executor(&bench.folder, &bench.yaml), job.clone());
+        async move { executor.execute(&job, &Value::Null, until()).await }
+    });
+    while !bench.folder.path().join("began").exists() {
+        tokio::select! {
+            ended = &mut run => panic!("{ended:?}"),
+            () = sleep(Duration::from_millis(10)) => {}
+        }
+    }
+    std::mem::forget(run);
+    bench.again().await;
+    let probe = async |since: u64| bench.executor.probe(&job, &Value::Null, Duration::from_secs(since)).await.unwrap();
+    assert_eq!(probe(1).await, Probe::InProgress, "its time is not over");
+    assert!(!carriers("orphan-key").is_empty());
+    assert_eq!(probe(2).await, Probe::NotDone);
+    assert_eq!(carriers("orphan-key"), [0; 0], "it does not run beside a second one");
+    assert_eq!(bench.read("effects"), "");
+}
+
+#[tokio::test]
+async fn what_a_command_left_running_on_purpose_is_not_the_command() {
+    let mut bench = command("setsid sleep 600 & exit 0", ", time_limit_seconds: 2").await;
+    let job = job(&request("daemon-key", 1, "x", "custom"), "tool");
+    assert!(reason(bench.run(&job).await).contains("succeeded"));
+    bench.again().await;
+    for since in [1, 60] {
+        let probe = bench.executor.probe(&job, &Value::Null, Duration::from_secs(since)).await.unwrap();
+        assert_eq!(probe, Probe::Unknown, "it has no probe of its own");
+    }
+    let left = carriers("daemon-key");
+    assert_eq!(left.len(), 1, "it is let be");
+    rustix::process::kill_process(rustix::process::Pid::from_raw(left[0]).unwrap(), rustix::process::Signal::KILL)
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_that_cannot_be_written_down_is_one_all_the_same() {
+    let bench = Bench::start(SHOP).await;
+    let file = bench.folder.path().join("shop.started");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::create_dir(&file).unwrap();
+    assert!(reason(bench.run(&restart("k1")).await).starts_with("restarted as process"));
+}
+
+/// The living processes that carry a key.
+fn carriers(key: &str) -> Vec<i32> {
+    let is_one = |pid: &i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let carries =
+            String::from_utf8_lossy(&environment).split('\0').any(|one| one == format!("VIGIL_IDEMPOTENCY_KEY={key}"));
+        carries && std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z"))
+    };
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_one).collect()
+}
