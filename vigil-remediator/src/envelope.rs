@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt;
 use serde_json::Value;
 use tokio::time::{Instant, timeout, timeout_at};
 use vigil_core::action::IdempotencyKey;
 use vigil_core::clock::Clock;
 use vigil_core::remediator::{Outcome, Probe, RemediationRequest, Remediator, RemediatorError};
 
-use crate::executor::{Prepared, succeeded, unavailable};
+use crate::executor::{Executor, Prepared, succeeded, unavailable};
 use crate::flight::{Entry, Flight, Turn};
 use crate::job::Job;
 use crate::ledger::{Ledger, LedgerError, Record, State};
@@ -39,6 +40,8 @@ impl Default for Limits {
 const CUT_OFF: &str = "it was cut off before it was done; sent again, it is completed";
 /// How long an executor may take to look at a thing.
 const LOOK: Duration = Duration::from_secs(10);
+/// How many are asked after at a time when the program starts.
+const AT_A_TIME: usize = 8;
 
 /// A [`Remediator`] that carries out through executors, each key once.
 ///
@@ -95,17 +98,26 @@ impl Envelope {
     /// # Errors
     /// [`LedgerError`] if the ledger cannot be read.
     pub async fn recover(&self) -> Result<(usize, usize), LedgerError> {
-        let (mut known, mut unknown) = (0, 0);
-        for record in self.ledger.unfinished().await? {
-            let (key, target) = (record.job.key.clone(), record.job.target.clone());
-            if matches!(self.probe(&key).await, Ok(Probe::Done(_) | Probe::NotDone)) {
-                known += 1;
-            } else {
-                unknown += 1;
-                tracing::warn!(%key, %target, action = %record.job.action, "nobody knows yet what became of it");
+        let unfinished = self.ledger.unfinished().await?;
+        for record in &unfinished {
+            // Nobody else is to work on it meanwhile.
+            if let Some(executor) = self.routes.executor(&record.executor) {
+                self.flight.hold(names(&record.job, &**executor), &record.job.key, record.job.deadline);
             }
         }
-        Ok((known, unknown))
+        let asked: Vec<_> = unfinished.iter().map(|record| self.is_known(&record.job)).collect();
+        let known: Vec<bool> = futures_util::stream::iter(asked).buffer_unordered(AT_A_TIME).collect().await;
+        let known = known.into_iter().filter(|is_known| *is_known).count();
+        Ok((known, unfinished.len() - known))
+    }
+
+    async fn is_known(&self, job: &Job) -> bool {
+        let is_known = matches!(self.probe(&job.key).await, Ok(Probe::Done(_) | Probe::NotDone));
+        if !is_known {
+            let (key, target, action) = (&job.key, &job.target, job.action);
+            tracing::warn!(%key, %target, %action, "nobody knows yet what became of it");
+        }
+        is_known
     }
 
     /// Forgets keys that are older than [`Limits::keep_keys`].
@@ -118,11 +130,7 @@ impl Envelope {
 
     async fn decide(&self, request: &RemediationRequest, turn: &mut Turn<'_>) -> Result<Outcome, RemediatorError> {
         let Some(record) = self.ledger.read(&request.key).await.map_err(unavailable)? else {
-            let answer = self.act(request, turn, None).await;
-            if answer.is_err() && !matches!(answer, Err(RemediatorError::Indeterminate(_))) {
-                self.refuse(request).await;
-            }
-            return answer;
+            return self.act(request, turn, None).await;
         };
         if request.attempt < record.job.attempt {
             return Err(RemediatorError::Stale);
@@ -132,32 +140,16 @@ impl Envelope {
             return Ok(Outcome::Rejected { reason });
         }
         match &record.state {
-            State::NotDone => self.act_anew(request, turn, record).await,
+            State::NotDone => self.act(request, turn, None).await,
             State::Done(Outcome::Failed { retryable: true, .. }) if request.attempt > record.job.attempt => {
-                self.act_anew(request, turn, record).await
+                self.act(request, turn, None).await
             }
             State::Done(outcome) => {
-                let outcome = outcome.clone();
                 self.telemetry.replayed();
-                self.fence(record, request.attempt).await;
-                Ok(outcome)
+                Ok(outcome.clone())
             }
             State::Taken => self.complete(request, turn, record).await,
         }
-    }
-
-    /// Acts on a key of which it is known that nothing was done, or that it may be tried again.
-    async fn act_anew(
-        &self,
-        request: &RemediationRequest,
-        turn: &mut Turn<'_>,
-        record: Record,
-    ) -> Result<Outcome, RemediatorError> {
-        let answer = self.act(request, turn, None).await;
-        if answer.is_err() && !matches!(answer, Err(RemediatorError::Indeterminate(_))) {
-            self.fence(record, request.attempt).await;
-        }
-        answer
     }
 
     /// Finds out what became of a key that was taken, and completes it if it is not done. Until that is known nobody may be told
@@ -168,7 +160,7 @@ impl Envelope {
         turn: &mut Turn<'_>,
         record: Record,
     ) -> Result<Outcome, RemediatorError> {
-        match self.ask(record.clone()).await {
+        match self.ask(record.clone(), turn).await {
             Ok(Probe::Done(outcome)) => Ok(outcome),
             Ok(Probe::InProgress) => Ok(Outcome::InProgress),
             Ok(Probe::Unknown) => {
@@ -210,16 +202,18 @@ impl Envelope {
             }
             return Ok(self.reject(request, Some(&handling), reason).await);
         }
-        let names = vec![
-            format!("{} of {}", request.target, request.tenant),
-            format!("{} '{}'", handling.executor.kind(), handling.executor.name(&handling.object)),
-        ];
-        if let Err(busy) = turn.occupy(names, self.limits.in_flight) {
+        if handling.rule.dry_run && resumes {
+            return Err(unavailable("it was begun, and its route only looks now (dry_run)"));
+        }
+        let job = Job::new(request, handling.object.clone());
+        if let Err(busy) = turn.occupy(names(&job, &**handling.executor), self.limits.in_flight, now) {
             tracing::info!(key = %request.key, target = %request.target, busy, "not taken");
             return Err(RemediatorError::Throttled { retry_after: self.limits.retry_after });
         }
+        if resumes {
+            turn.hold(request.deadline);
+        }
         let until = Instant::now() + request.deadline.since(now);
-        let job = Job::new(request, handling.object.clone());
         let looked = match seen {
             Some(seen) if seen.executor == handling.rule.executor && seen.job.object == job.object => {
                 Ok(Ok(Prepared::Ready(seen.before)))
@@ -239,7 +233,13 @@ impl Envelope {
             self.record(request, Some(&handling), before, State::Done(outcome.clone())).await.map_err(unavailable)?;
             return Ok(outcome);
         }
-        self.record(request, Some(&handling), before.clone(), State::Taken).await.map_err(unavailable)?;
+        turn.hold(request.deadline);
+        if let Err(error) = self.record(request, Some(&handling), before.clone(), State::Taken).await {
+            if !resumes {
+                turn.let_go();
+            }
+            return Err(unavailable(error));
+        }
         let executed = timeout_at(until, handling.executor.execute(&job, &before, until)).await;
         let (state, answer) = match executed {
             Ok(Ok(Outcome::InProgress)) => return Ok(Outcome::InProgress),
@@ -255,11 +255,11 @@ impl Envelope {
             Ok(Err(nothing_done)) => (State::NotDone, Err(nothing_done)),
             Err(elapsed) => return Err(RemediatorError::Indeterminate(elapsed.into())),
         };
-        let request = RemediationRequest { attempt: turn.attempt(), ..request.clone() };
-        if let Err(error) = self.record(&request, Some(&handling), before, state).await {
+        if let Err(error) = self.record(request, Some(&handling), before, state).await {
             // The key stays taken; whoever asks after it will have the executor asked.
             tracing::error!(key = %request.key, error = chain(&error), "an outcome could not be written down");
         }
+        turn.let_go();
         answer
     }
 
@@ -287,37 +287,32 @@ impl Envelope {
         self.ledger.write(Record { job, executor, before, state, taken_at: self.clock.now() }).await
     }
 
-    /// Remembers the attempt of a request that was not taken: an older one that comes late must not be taken either.
-    async fn refuse(&self, request: &RemediationRequest) {
-        if let Ok(None) = self.ledger.read(&request.key).await
-            && let Err(error) = self.record(request, None, Value::Null, State::NotDone).await
-        {
-            tracing::error!(error = chain(&error), "an attempt could not be written down");
-        }
-    }
-
-    /// Remembers that a newer attempt was seen.
-    async fn fence(&self, record: Record, attempt: u32) {
-        // It may have been written since it was read.
-        let record = self.ledger.read(&record.job.key).await.ok().flatten();
-        if let Some(mut record) = record
-            && attempt > record.job.attempt
-        {
-            record.job.attempt = attempt;
-            if let Err(error) = self.ledger.write(record).await {
-                tracing::error!(error = chain(&error), "a newer attempt could not be written down");
+    /// Remembers the newest attempt that was seen, whatever was answered: an older one that comes late must not be taken.
+    async fn fence(&self, request: &RemediationRequest, attempt: u32) -> Result<(), LedgerError> {
+        match self.ledger.read(&request.key).await? {
+            Some(mut record) if attempt > record.job.attempt && record.job.is_asked_by(request) => {
+                record.job.attempt = attempt;
+                self.ledger.write(record).await
+            }
+            Some(_) => Ok(()),
+            None => {
+                let request = RemediationRequest { attempt, ..request.clone() };
+                self.record(&request, None, Value::Null, State::NotDone).await
             }
         }
     }
 
     /// Asks the executor what became of a key that was taken and is not worked on.
-    async fn ask(&self, mut record: Record) -> Result<Probe, RemediatorError> {
+    async fn ask(&self, mut record: Record, turn: &mut Turn<'_>) -> Result<Probe, RemediatorError> {
         let Some(executor) = self.routes.executor(&record.executor) else {
             tracing::warn!(key = %record.job.key, executor = record.executor, "its executor is not configured any more");
             return Ok(Probe::Unknown);
         };
         let since = self.clock.now().since(record.taken_at);
         let probe = timeout(LOOK, executor.probe(&record.job, &record.before, since)).await.map_err(unavailable)??;
+        if matches!(probe, Probe::Done(_) | Probe::NotDone) {
+            turn.let_go();
+        }
         let state = match &probe {
             Probe::Done(outcome) => State::Done(outcome.clone()),
             _ => return Ok(probe),
@@ -336,7 +331,18 @@ impl Remediator for Envelope {
         let answer = match self.flight.enter(&request.key, request.attempt) {
             Entry::Stale => Err(RemediatorError::Stale),
             Entry::InProgress => Ok(Outcome::InProgress),
-            Entry::Turn(mut turn) => self.decide(request, &mut turn).await,
+            Entry::Turn(mut turn) => {
+                let answer = self.decide(request, &mut turn).await;
+                loop {
+                    let attempt = turn.attempt();
+                    if let Err(error) = self.fence(request, attempt).await {
+                        tracing::error!(key = %request.key, error = chain(&error), "an attempt could not be written down");
+                    }
+                    if turn.leave(attempt) {
+                        break answer;
+                    }
+                }
+            }
         };
         let executor =
             self.routes.find(&request.target, request.action).map(|handling| handling.rule.executor.as_str());
@@ -360,11 +366,11 @@ impl Remediator for Envelope {
             return Ok(known);
         }
         // Whoever asks the executor has the turn: an attempt that came meanwhile would change what it looks at.
-        let Entry::Turn(_turn) = self.flight.enter(key, record.job.attempt) else { return Ok(Probe::InProgress) };
+        let Entry::Turn(mut turn) = self.flight.enter(key, record.job.attempt) else { return Ok(Probe::InProgress) };
         match self.ledger.read(key).await.map_err(unavailable)? {
             Some(record) => match record.known() {
                 Some(known) => Ok(known),
-                None => Ok(match self.ask(record).await? {
+                None => Ok(match self.ask(record, &mut turn).await? {
                     // "Never taken" would not be true: some of it may be done.
                     Probe::NotDone => Probe::Done(Outcome::Failed { reason: CUT_OFF.to_owned(), retryable: true }),
                     answer => answer,
@@ -381,6 +387,11 @@ impl Remediator for Envelope {
         }
         Ok(())
     }
+}
+
+/// What a job keeps others from: its target, and the object behind it.
+fn names(job: &Job, executor: &dyn Executor) -> Vec<String> {
+    vec![format!("{} of {}", job.target, job.tenant), format!("{} '{}'", executor.kind(), executor.name(&job.object))]
 }
 
 fn in_words(answer: &Result<Outcome, RemediatorError>) -> String {

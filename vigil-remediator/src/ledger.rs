@@ -139,7 +139,7 @@ impl Ledger {
         .await
     }
 
-    /// The records whose end nobody saw.
+    /// The records whose end nobody saw. One that cannot be read is left out, and said: nothing is done under its key.
     pub(crate) async fn unfinished(&self) -> Result<Vec<Record>, LedgerError> {
         let records = self.blocking(|database| {
             let table = database.begin_read()?.open_table(KEYS)?;
@@ -150,12 +150,12 @@ impl Ledger {
             }
             Ok(records)
         });
-        let mut unfinished = Vec::new();
-        for record in records.await? {
-            unfinished.push(record?);
-        }
-        unfinished.retain(|record| record.state == State::Taken);
-        Ok(unfinished)
+        let readable = records.await?.into_iter().filter_map(|record| {
+            record
+                .inspect_err(|error| tracing::error!(error = crate::envelope::chain(error), "a key is passed over"))
+                .ok()
+        });
+        Ok(readable.filter(|record| record.state == State::Taken).collect())
     }
 
     /// Forgets what was taken before a time, and says how many that were.
@@ -195,4 +195,20 @@ impl Ledger {
 
 fn parse(key: &str, json: &[u8]) -> Result<Record, LedgerError> {
     serde_json::from_slice(json).map_err(|source| LedgerError::Corrupt { key: key.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_record_that_cannot_be_read_does_not_stop_the_start() {
+        let ledger = Ledger::in_memory();
+        let transaction = ledger.database.begin_write().unwrap();
+        transaction.open_table(KEYS).unwrap().insert("broken", b"{".as_slice()).unwrap();
+        transaction.commit().unwrap();
+        assert_eq!(ledger.unfinished().await.unwrap(), []);
+        assert!(ledger.read(&IdempotencyKey("broken".to_owned())).await.is_err(), "nothing is done under it");
+        assert_eq!(ledger.forget(Timestamp::MAX).await.unwrap(), 0, "it is kept");
+    }
 }

@@ -68,6 +68,8 @@ pub(crate) enum Step {
     Answer(Result<Outcome, RemediatorError>),
     /// Waits until it is released, then succeeds.
     Hold,
+    /// Waits until it is released, then answers.
+    HoldThen(Result<Outcome, RemediatorError>),
     Panic,
 }
 
@@ -80,6 +82,9 @@ pub(crate) struct Scripted {
     pub(crate) prepared: AtomicUsize,
     pub(crate) executed: AtomicUsize,
     pub(crate) probed: AtomicUsize,
+    asked_at_once: AtomicUsize,
+    pub(crate) most_at_once: AtomicUsize,
+    meets: AtomicUsize,
     seen: Mutex<Vec<Value>>,
     pub(crate) began: Notify,
     pub(crate) release: Notify,
@@ -101,6 +106,12 @@ impl Scripted {
         probes: impl IntoIterator<Item = Result<Probe, RemediatorError>>,
     ) -> Arc<Self> {
         self.probes.lock().unwrap().extend(probes);
+        self
+    }
+
+    /// Probes wait for each other until so many are asked at once.
+    pub(crate) fn meeting(self: Arc<Self>, count: usize) -> Arc<Self> {
+        self.meets.store(count, Ordering::SeqCst);
         self
     }
 
@@ -153,12 +164,22 @@ impl Executor for Scripted {
                 self.release.notified().await;
                 Ok(done())
             }
+            Some(Step::HoldThen(answer)) => {
+                self.release.notified().await;
+                answer
+            }
             Some(Step::Panic) => panic!("as scripted"),
         }
     }
 
     async fn probe(&self, _job: &Job, _before: &Value, _since: Duration) -> Result<Probe, RemediatorError> {
         self.probed.fetch_add(1, Ordering::SeqCst);
+        let at_once = self.asked_at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+        while self.most_at_once.load(Ordering::SeqCst) < self.meets.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        self.asked_at_once.fetch_sub(1, Ordering::SeqCst);
         self.probes.lock().unwrap().pop_front().unwrap_or(Ok(Probe::Unknown))
     }
 

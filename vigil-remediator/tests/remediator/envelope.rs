@@ -17,7 +17,7 @@ fn retryable() -> Step {
     Step::Answer(Ok(Outcome::Failed { reason: "not now".to_owned(), retryable: true }))
 }
 
-fn key(key: &str) -> IdempotencyKey {
+pub(crate) fn key(key: &str) -> IdempotencyKey {
     IdempotencyKey(key.to_owned())
 }
 
@@ -166,7 +166,7 @@ async fn what_was_cut_off_is_asked_after_and_never_done_blindly_again() {
 }
 
 /// An envelope over a ledger in which a key was taken, and the program died.
-async fn cut_off(ledger: &Ledger, executor: &Arc<Scripted>) {
+pub(crate) async fn cut_off(ledger: &Ledger, executor: &Arc<Scripted>) {
     let envelope = over(ledger, executor.clone());
     let request = request("k", 1, "web-1", "restart");
     tokio::select! {
@@ -271,7 +271,7 @@ async fn nothing_done_may_be_sent_again() {
 }
 
 #[tokio::test]
-async fn a_panic_leaves_the_key_taken_and_the_target_free() {
+async fn a_panic_leaves_the_key_taken_and_the_target_its_own() {
     let executor = Scripted::new([Step::Panic]).probing([Ok(Probe::Unknown)]);
     let envelope = Arc::new(envelope(executor));
     let panicked = {
@@ -280,7 +280,9 @@ async fn a_panic_leaves_the_key_taken_and_the_target_free() {
     };
     assert!(panicked.await.is_err());
     assert_eq!(envelope.probe(&key("k")).await.unwrap(), Probe::Unknown);
-    assert_eq!(envelope.remediate(&request("k2", 1, "web-1", "restart")).await.unwrap(), done());
+    let other = envelope.remediate(&request("k2", 1, "web-1", "restart")).await;
+    assert!(matches!(other, Err(RemediatorError::Throttled { .. })), "{other:?}");
+    assert_eq!(envelope.remediate(&request("k3", 1, "web-2", "restart")).await.unwrap(), done(), "others are free");
 }
 
 #[tokio::test]

@@ -14,4 +14,5 @@ mod process;
 mod program;
 mod service;
 mod systemd;
+mod unfinished;
 mod webhook;

@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tower::ServiceExt;
 use vigil_core::action::IdempotencyKey;
 use vigil_core::clock::SystemClock;
 use vigil_core::remediator::{Outcome, Probe, Remediator, RemediatorError};
+use vigil_core::testing::eventually;
 use vigil_http::{HttpRemediator, HttpRemediatorOptions, Secret};
 use vigil_remediator::service::{Config, Secrets, Service};
 
@@ -153,6 +155,30 @@ async fn what_was_taken_goes_on_when_the_client_leaves_or_the_service_stops() {
     assert!(matches!(client.probe(&key("k")).await, Err(RemediatorError::Unavailable(_))));
     let service = Service::open(&config(bench.folder.path()), None, Arc::new(SystemClock)).await.unwrap();
     drop(service);
+}
+
+#[tokio::test]
+async fn what_is_not_finished_when_it_stops_is_asked_after_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = config(folder.path());
+    config.drain_seconds = serde_json::from_value(json!(0.2)).unwrap();
+    let service = Service::open(&config, None, Arc::new(SystemClock)).await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let stopping = stop.clone();
+    let stopped = spawn(async move { service.serve(listener, stopping.cancelled()).await });
+    let answer = client(address, None).remediate(&request("k", 1, "slow-1", "restart")).await.unwrap();
+    assert_eq!(answer, Outcome::InProgress);
+    stop.cancel();
+    stopped.await.unwrap();
+    assert!(!folder.path().join("effects").exists(), "it ended first");
+    // The work of this process is still there, and holds the ledger until it is done.
+    let again =
+        eventually("the ledger is free", async || Service::open(&config, None, Arc::new(SystemClock)).await.ok()).await;
+    let answer =
+        again.router().oneshot(axum::http::Request::get("/remediate/k").body(axum::body::Body::empty()).unwrap());
+    assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+    assert_eq!(std::fs::read_to_string(folder.path().join("effects")).unwrap(), "k\n", "once");
 }
 
 #[tokio::test]
