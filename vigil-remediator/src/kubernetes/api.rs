@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use vigil_core::remediator::RemediatorError;
 
+use super::LOOK;
 use crate::executor::{indeterminate, unavailable};
 
 /// Who the API server writes down as the author of a change.
@@ -39,26 +40,58 @@ pub(super) struct Refusal {
     pub(super) is_budget: bool,
 }
 
+/// Why something cannot be read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// The API server says that this program may not (403): asking again changes nothing.
+    Forbidden(String),
+    Other(RemediatorError),
+}
+
+impl From<Unread> for RemediatorError {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Forbidden(message) => unavailable(message),
+            Unread::Other(error) => error,
+        }
+    }
+}
+
 impl Api {
     pub(super) fn new(client: Client) -> Self {
         Self { client }
     }
 
     /// Reads; `None` if it is not there.
-    pub(super) async fn read(&self, path: &str) -> Result<Option<Value>, RemediatorError> {
-        match self.call(Method::GET, path, JSON, None).await {
-            Ok((status, _, body)) if status.is_success() => Ok(Some(body)),
-            Ok((StatusCode::NOT_FOUND, ..)) => Ok(None),
-            Ok((StatusCode::TOO_MANY_REQUESTS, headers, _)) => {
-                Err(RemediatorError::Throttled { retry_after: retry_after(&headers).unwrap_or(SOME_WAIT) })
+    pub(super) async fn read(&self, path: &str) -> Result<Option<Value>, Unread> {
+        let error = match self.call(Method::GET, path, JSON, None).await {
+            Ok((status, _, body)) if status.is_success() => return Ok(Some(body)),
+            Ok((StatusCode::NOT_FOUND, ..)) => return Ok(None),
+            Ok((StatusCode::FORBIDDEN, _, body)) => return Err(Unread::Forbidden(message(&body))),
+            Ok((status, headers, body)) => match (status.as_u16(), retry_after(&headers)) {
+                (429, wait) => RemediatorError::Throttled { retry_after: wait.unwrap_or(SOME_WAIT) },
+                (503, Some(retry_after)) => RemediatorError::Throttled { retry_after },
+                _ => unavailable(format!("the API server answered {status}: {}", message(&body))),
+            },
+            Err(Broken::NotSent(error) | Broken::NoAnswer(error)) => RemediatorError::Unavailable(error),
+        };
+        Err(Unread::Other(error))
+    }
+
+    /// Reads what is waited for; an error says when to look again, and is written down as `state`.
+    pub(super) async fn watch(&self, path: &str, state: &mut String) -> Result<Option<Value>, Duration> {
+        self.read(path).await.map_err(|unread| {
+            let error = RemediatorError::from(unread);
+            *state = format!("the API server cannot be asked: {}", crate::envelope::chain(&error));
+            match error {
+                RemediatorError::Throttled { retry_after } => retry_after.max(LOOK),
+                _ => LOOK,
             }
-            Ok((status, _, body)) => Err(unavailable(format!("the API server answered {status}: {}", message(&body)))),
-            Err(Broken::NotSent(error) | Broken::NoAnswer(error)) => Err(RemediatorError::Unavailable(error)),
-        }
+        })
     }
 
     /// Reads the items of a list.
-    pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, RemediatorError> {
+    pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, Unread> {
         let list = self.read(path).await?.unwrap_or_default();
         Ok(list["items"].as_array().cloned().unwrap_or_default())
     }

@@ -23,7 +23,7 @@ mod pods;
 mod snapshot;
 mod workload;
 
-use api::Api;
+use api::{Api, Unread};
 use object::{Kind, Object};
 
 /// Which cluster.
@@ -84,6 +84,25 @@ impl KubernetesExecutor {
         Object::parse(text, &self.namespace)
     }
 
+    async fn look(&self, job: &Job) -> Result<Prepared, Unread> {
+        let object = match self.object(&job.object) {
+            Ok(object) => object,
+            Err(wrong) => return Ok(Prepared::Rejected(wrong)),
+        };
+        let Some(now) = self.api.read(&object.path()).await? else {
+            return Ok(Prepared::Rejected(format!("there is no {} '{}'", object.kind_name(), object.name)));
+        };
+        match (object.kind, job.action) {
+            (Kind::Claim, _) => snapshot::prepare(&self.api, &object).await,
+            (Kind::Node, ActionType::Custom) => Ok(node::prepare_custom(job, &now)),
+            (Kind::Node, _) => node::prepare_drain(&self.api, &object, job).await,
+            (Kind::Pod, _) => Ok(pods::prepare_evict(job, &now)),
+            (kind, ActionType::RestartService) => Ok(workload::prepare_restart(kind, &now)),
+            (_, ActionType::Rebalance) => pods::prepare_rebalance(&self.api, &object, job, &now).await,
+            _ => workload::prepare_scale(&self.api, &object, job, &now).await,
+        }
+    }
+
     /// The object of a job that was prepared before.
     fn prepared(&self, job: &Job) -> Result<Object, RemediatorError> {
         self.object(&job.object).map_err(crate::executor::unavailable)
@@ -105,21 +124,9 @@ impl Executor for KubernetesExecutor {
     }
 
     async fn prepare(&self, job: &Job) -> Result<Prepared, RemediatorError> {
-        let object = match self.object(&job.object) {
-            Ok(object) => object,
-            Err(wrong) => return Ok(Prepared::Rejected(wrong)),
-        };
-        let Some(now) = self.api.read(&object.path()).await? else {
-            return Ok(Prepared::Rejected(format!("there is no {} '{}'", object.kind_name(), object.name)));
-        };
-        match (object.kind, job.action) {
-            (Kind::Claim, _) => snapshot::prepare(&self.api, &object).await,
-            (Kind::Node, ActionType::Custom) => Ok(node::prepare_custom(job, &now)),
-            (Kind::Node, _) => node::prepare_drain(&self.api, &object, job).await,
-            (Kind::Pod, _) => Ok(pods::prepare_evict(job, &now)),
-            (_, ActionType::RestartService) => Ok(workload::prepare_restart(&now)),
-            (_, ActionType::Rebalance) => pods::prepare_rebalance(&self.api, &object, job, &now).await,
-            _ => workload::prepare_scale(&self.api, &object, job, &now).await,
+        match self.look(job).await {
+            Err(Unread::Forbidden(message)) => Ok(Prepared::Rejected(message)),
+            looked => Ok(looked?),
         }
     }
 
@@ -154,7 +161,8 @@ impl Executor for KubernetesExecutor {
     }
 
     async fn ping(&self) -> Result<(), RemediatorError> {
-        self.api.read("/version").await.map(|_| ())
+        self.api.read("/version").await?;
+        Ok(())
     }
 }
 

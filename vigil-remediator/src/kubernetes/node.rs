@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
 
-use super::api::{Api, FIELD_MANAGER, MERGE};
+use super::api::{Api, FIELD_MANAGER, MERGE, Unread};
 use super::object::Object;
 use super::pods::{Pod, controller, evict_all, grace, has_controller};
 use crate::executor::{Prepared, failed, succeeded};
@@ -47,7 +47,7 @@ pub(super) async fn probe_custom(api: &Api, object: &Object, job: &Job) -> Resul
 }
 
 /// As `kubectl drain`, it does not lose what nobody would bring back, unless it is told to.
-pub(super) async fn prepare_drain(api: &Api, object: &Object, job: &Job) -> Result<Prepared, RemediatorError> {
+pub(super) async fn prepare_drain(api: &Api, object: &Object, job: &Job) -> Result<Prepared, Unread> {
     if let Err(wrong) = grace(job) {
         return Ok(Prepared::Rejected(wrong));
     }
@@ -98,7 +98,7 @@ pub(super) async fn drain(api: &Api, object: &Object, job: &Job, until: Instant)
             let pods: Vec<_> = pods.iter().map(Pod::of).collect();
             evict_all(api, job, &pods, until).await
         }
-        Err(error) => Err(error),
+        Err(unread) => Err(unread.into()),
     };
     Ok(match outcome {
         Ok(Outcome::Succeeded { details }) => {
@@ -124,7 +124,7 @@ pub(super) async fn probe_drain(api: &Api, object: &Object) -> Result<Probe, Rem
 }
 
 /// Those that a drain moves: not a DaemonSet's, which would come back at once, nor the kubelet's own, nor those that ended.
-async fn pods_to_move(api: &Api, object: &Object) -> Result<Vec<Value>, RemediatorError> {
+async fn pods_to_move(api: &Api, object: &Object) -> Result<Vec<Value>, Unread> {
     let mut pods = api.list(&format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{}", object.name)).await?;
     pods.retain(|pod| {
         controller(pod) != Some("DaemonSet")

@@ -1,17 +1,23 @@
 //! Pods: evicting them, one or several, never deleting them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
 
-use super::api::{Api, JSON};
+use super::api::{Api, JSON, Unread};
 use super::object::Object;
 use super::{LOOK, workload};
 use crate::executor::{Prepared, failed, succeeded};
 use crate::job::Job;
+
+/// How long it waits before it asks again for what a budget does not allow: as long as `kubectl drain`.
+const BUDGET: Duration = Duration::from_secs(5);
+/// How long before it asks again for what nobody answered.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// A pod by what tells it from its successor.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,7 +42,7 @@ impl Pod {
     }
 
     /// Whether it, and not a successor of its name, is still there.
-    async fn is_there(&self, api: &Api) -> Result<bool, RemediatorError> {
+    async fn is_there(&self, api: &Api) -> Result<bool, Unread> {
         Ok(api.read(&self.path()).await?.is_some_and(|now| now["metadata"]["uid"] == self.uid))
     }
 }
@@ -69,12 +75,7 @@ pub(super) async fn execute_evict(
 }
 
 /// Chooses pods of the workload on the node that has the most of them, as long as another has two fewer.
-pub(super) async fn prepare_rebalance(
-    api: &Api,
-    object: &Object,
-    job: &Job,
-    now: &Value,
-) -> Result<Prepared, RemediatorError> {
+pub(super) async fn prepare_rebalance(api: &Api, object: &Object, job: &Job, now: &Value) -> Result<Prepared, Unread> {
     let most = match (grace(job), job.whole("max_evictions", 1..=100)) {
         (Ok(_), Ok(most)) => most.unwrap_or(1),
         (Err(wrong), _) | (_, Err(wrong)) => return Ok(Prepared::Rejected(wrong)),
@@ -161,59 +162,105 @@ pub(super) async fn probe(api: &Api, before: &Value) -> Result<Probe, Remediator
     })
 }
 
-/// Evicts pods and waits until they are gone. A PodDisruptionBudget that does not allow it yet is waited for.
+/// A pod on its way out.
+struct Leaving<'a> {
+    pod: &'a Pod,
+    /// What was asked of the API server, and what it said.
+    asked: Asked,
+    /// Nothing more is asked about it before.
+    not_before: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Asked {
+    Nothing,
+    /// It was sent, and nobody knows whether it was taken.
+    Maybe,
+    /// It was taken: all that is left is to look whether the pod is gone.
+    Taken,
+}
+
+/// Evicts pods and waits until they are gone. A PodDisruptionBudget that does not allow it yet is waited for, and an API server that
+/// asks to wait is given the time.
 pub(super) async fn evict_all(api: &Api, job: &Job, pods: &[Pod], until: Instant) -> Result<Outcome, RemediatorError> {
     let version = eviction_version(api).await?;
-    let mut waiting: Vec<&Pod> = pods.iter().collect();
-    let mut gone = 0;
-    let mut asked = false;
-    let mut why = String::new();
+    let now = Instant::now();
+    let mut left: Vec<_> = pods.iter().map(|pod| Leaving { pod, asked: Asked::Nothing, not_before: now }).collect();
+    let (mut acted, mut gone, mut why) = (false, 0, String::new());
+    let mut busy_until = now;
     loop {
         let mut still = Vec::new();
-        for pod in std::mem::take(&mut waiting) {
-            match evict(api, version, job, pod).await {
-                Ok(Ok(())) => asked = true,
-                Ok(Err(Refused::NotNow(reason))) => {
-                    why = reason;
-                    still.push(pod);
-                    continue;
-                }
-                Ok(Err(Refused::Gone)) => {}
-                Ok(Err(Refused::Never(reason))) if asked => {
-                    return Ok(failed(format!("{gone} of {} pods evicted; {}: {reason}", pods.len(), pod.name)));
-                }
-                Ok(Err(Refused::Never(reason))) => {
-                    return Ok(Outcome::Rejected { reason: format!("{}: {reason}", pod.name) });
-                }
-                // The same eviction again does no more than the first: it names the uid.
-                Err(error) if asked || matches!(error, RemediatorError::Indeterminate(_)) => {
-                    asked = true;
-                    why = crate::envelope::chain(&error);
-                    still.push(pod);
-                    continue;
-                }
-                Err(nothing_done) => return Err(nothing_done),
+        for mut leaving in std::mem::take(&mut left) {
+            let now = Instant::now();
+            if now < leaving.not_before.max(busy_until) {
+                still.push(leaving);
+                continue;
             }
-            match pod.is_there(api).await {
-                Ok(false) => gone += 1,
-                Ok(true) => {
-                    why = format!("{} takes its time to end", pod.name);
-                    still.push(pod);
+            if leaving.asked != Asked::Taken {
+                match evict(api, version, job, leaving.pod).await {
+                    Ok(Ok(())) => leaving.asked = Asked::Taken,
+                    Ok(Err(Refused::Budget(reason))) => {
+                        why = reason;
+                        leaving.not_before = now + BUDGET;
+                    }
+                    Ok(Err(Refused::Gone)) => {
+                        gone += 1;
+                        continue;
+                    }
+                    Ok(Err(Refused::Never(reason))) => {
+                        return Ok(match acted || gone > 0 {
+                            true => {
+                                failed(format!("{gone} of {} pods evicted; {}: {reason}", pods.len(), leaving.pod.name))
+                            }
+                            false => Outcome::Rejected { reason: format!("{}: {reason}", leaving.pod.name) },
+                        });
+                    }
+                    // Its wait is over too late, and nothing was done.
+                    Err(RemediatorError::Throttled { retry_after }) if !acted && now + retry_after > until => {
+                        return Err(RemediatorError::Throttled { retry_after });
+                    }
+                    Err(RemediatorError::Throttled { retry_after }) => {
+                        why = "the API server is busy".to_owned();
+                        busy_until = now + retry_after;
+                    }
+                    // The same eviction again does no more than the first: it names the uid.
+                    Err(error @ RemediatorError::Indeterminate(_)) => {
+                        why = crate::envelope::chain(&error);
+                        leaving.asked = Asked::Maybe;
+                        leaving.not_before = now + AGAIN;
+                    }
+                    Err(nothing_done) if !acted => return Err(nothing_done),
+                    Err(error) => {
+                        why = crate::envelope::chain(&error);
+                        leaving.not_before = now + AGAIN;
+                    }
                 }
-                Err(error) => {
-                    why = crate::envelope::chain(&error);
-                    still.push(pod);
+                acted |= leaving.asked != Asked::Nothing;
+            }
+            if leaving.asked != Asked::Nothing {
+                match leaving.pod.is_there(api).await.map_err(RemediatorError::from) {
+                    Ok(false) => {
+                        gone += 1;
+                        continue;
+                    }
+                    Ok(true) if leaving.asked == Asked::Taken => {
+                        why = format!("{} takes its time to end", leaving.pod.name)
+                    }
+                    Ok(true) => {}
+                    Err(RemediatorError::Throttled { retry_after }) => busy_until = now + retry_after,
+                    Err(error) => why = crate::envelope::chain(&error),
                 }
             }
+            still.push(leaving);
         }
         if still.is_empty() {
             return Ok(succeeded(format!("{} pods evicted", pods.len())));
         }
         if Instant::now() + LOOK > until {
             let said = format!("{gone} of {} pods evicted in time; {} left: {why}", pods.len(), still.len());
-            return if asked || gone > 0 { Ok(failed(said)) } else { Ok(blocked(said)) };
+            return if acted || gone > 0 { Ok(failed(said)) } else { Ok(blocked(said)) };
         }
-        waiting = still;
+        left = still;
         sleep(LOOK).await;
     }
 }
@@ -224,8 +271,8 @@ fn blocked(reason: String) -> Outcome {
 }
 
 enum Refused {
-    /// A budget, or the API server's own limits.
-    NotNow(String),
+    /// A PodDisruptionBudget does not allow it now.
+    Budget(String),
     /// It is not there any more, or another of its name is.
     Gone,
     Never(String),
@@ -241,13 +288,9 @@ async fn evict(api: &Api, version: &str, job: &Job, pod: &Pod) -> Result<Result<
         "apiVersion": version, "kind": "Eviction",
         "metadata": { "name": pod.name, "namespace": pod.namespace }, "deleteOptions": options,
     });
-    let answer = match api.write(Method::POST, &format!("{}/eviction", pod.path()), JSON, &eviction).await {
-        Err(RemediatorError::Throttled { .. }) => return Ok(Err(Refused::NotNow("the API server is busy".to_owned()))),
-        other => other?,
-    };
-    Ok(match answer {
+    Ok(match api.write(Method::POST, &format!("{}/eviction", pod.path()), JSON, &eviction).await? {
         Ok(_) => Ok(()),
-        Err(refusal) if refusal.is_budget => Err(Refused::NotNow(refusal.message)),
+        Err(refusal) if refusal.is_budget => Err(Refused::Budget(refusal.message)),
         // 409: the precondition does not hold, so it is another pod.
         Err(refusal) if matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::CONFLICT) => Err(Refused::Gone),
         Err(refusal) => Err(Refused::Never(refusal.message)),

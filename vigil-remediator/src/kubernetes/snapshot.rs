@@ -6,14 +6,14 @@ use tokio::time::{Instant, sleep};
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
 
 use super::LOOK;
-use super::api::{Api, JSON};
+use super::api::{Api, JSON, Unread};
 use super::object::Object;
 use crate::executor::{Prepared, failed, indeterminate, succeeded};
 use crate::job::Job;
 
 const GROUP: &str = "/apis/snapshot.storage.k8s.io/v1";
 
-pub(super) async fn prepare(api: &Api, object: &Object) -> Result<Prepared, RemediatorError> {
+pub(super) async fn prepare(api: &Api, object: &Object) -> Result<Prepared, Unread> {
     Ok(match api.read(GROUP).await? {
         Some(_) => Prepared::Ready(json!({ "claim": object.name })),
         None => Prepared::Rejected("the cluster has no VolumeSnapshots (snapshot.storage.k8s.io/v1)".to_owned()),
@@ -38,20 +38,20 @@ pub(super) async fn execute(api: &Api, object: &Object, job: &Job, until: Instan
         Err(refusal) if refusal.status == StatusCode::CONFLICT => {}
         Err(refusal) => return Ok(Outcome::Rejected { reason: refusal.message }),
     }
+    let mut state = String::new();
     loop {
-        match api.read(&format!("{}/{name}", folder(object))).await {
-            Ok(Some(now)) => {
-                if let Some(outcome) = judge(&now, &name) {
-                    return Ok(outcome);
-                }
-            }
+        let pause = match api.watch(&format!("{}/{name}", folder(object)), &mut state).await {
+            Ok(Some(now)) => match judge(&now, &name) {
+                Some(outcome) => return Ok(outcome),
+                None => LOOK,
+            },
             Ok(None) => return Ok(failed(format!("the VolumeSnapshot '{name}' is gone"))),
-            Err(error) => tracing::debug!(error = crate::envelope::chain(&error), "a snapshot cannot be watched"),
+            Err(pause) => pause,
+        };
+        if Instant::now() + pause > until {
+            return Err(indeterminate(format!("the VolumeSnapshot '{name}' is not ready yet; {state}")));
         }
-        if Instant::now() + LOOK > until {
-            return Err(indeterminate(format!("the VolumeSnapshot '{name}' is not ready yet")));
-        }
-        sleep(LOOK).await;
+        sleep(pause).await;
     }
 }
 
@@ -82,5 +82,5 @@ fn name(object: &Object, job: &Job) -> String {
     let key: String = job.key.0.chars().map(plain).collect();
     let key = &key[key.len().saturating_sub(100)..];
     let claim: String = object.name.chars().take(100).collect();
-    format!("{claim}-{}", key.trim_matches('-'))
+    format!("{}-{}", claim.trim_end_matches(['.', '-']), key.trim_matches('-'))
 }

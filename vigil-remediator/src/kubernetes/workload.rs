@@ -7,21 +7,26 @@ use vigil_core::action::ActionType;
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
 
 use super::LOOK;
-use super::api::{Api, FIELD_MANAGER, JSON, MERGE};
+use super::api::{Api, FIELD_MANAGER, JSON, MERGE, Unread};
 use super::object::{Kind, Object};
 use crate::executor::{Prepared, failed, indeterminate, succeeded};
 use crate::job::Job;
 
 /// Carries the key in the pod template: a template that changed is rolled out.
 const KEY: &str = "vigil.io/idempotency-key";
+/// Where `kubectl apply` keeps the manifest that it applied last.
+const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The most replicas without `params.max`.
 const MOST: u64 = 10;
 /// How often a write is tried over that met a newer version of the object.
 const CONFLICTS: usize = 5;
 
-pub(super) fn prepare_restart(now: &Value) -> Prepared {
+pub(super) fn prepare_restart(kind: Kind, now: &Value) -> Prepared {
     if now["spec"]["paused"] == true {
         return Prepared::Rejected("its rollouts are paused: somebody is at it".to_owned());
+    }
+    if holds_back(kind, now) {
+        return Prepared::Rejected("its update strategy keeps pods as they are (OnDelete, or a partition)".to_owned());
     }
     Prepared::Ready(json!({ "generation": now["metadata"]["generation"] }))
 }
@@ -59,12 +64,7 @@ pub(super) async fn probe_restart(
 }
 
 /// Decides the number of replicas, unless somebody else decides it.
-pub(super) async fn prepare_scale(
-    api: &Api,
-    object: &Object,
-    job: &Job,
-    now: &Value,
-) -> Result<Prepared, RemediatorError> {
+pub(super) async fn prepare_scale(api: &Api, object: &Object, job: &Job, now: &Value) -> Result<Prepared, Unread> {
     let bounds = || -> Result<_, String> {
         let step = job.whole("step", 1..=100)?.unwrap_or(1);
         Ok((step, job.whole("min", 0..=10_000)?.unwrap_or(1), job.whole("max", 1..=10_000)?.unwrap_or(MOST)))
@@ -73,8 +73,12 @@ pub(super) async fn prepare_scale(
         Ok(bounds) => bounds,
         Err(wrong) => return Ok(Prepared::Rejected(wrong)),
     };
-    if let Some(owner) = autoscaler(api, object).await?.or_else(|| applier(now)) {
+    if let Some(owner) = autoscaler(api, object).await? {
         return Ok(Prepared::Rejected(format!("{owner} owns the number of replicas: change it there")));
+    }
+    if let Some(owner) = applier(now).filter(|_| job.params.get("force") != Some(&Value::Bool(true))) {
+        let reason = format!("{owner} owns the number of replicas: change it there, or say params.force: true");
+        return Ok(Prepared::Rejected(reason));
     }
     let from = now["spec"]["replicas"].as_u64().unwrap_or(1);
     let to = match job.action {
@@ -137,25 +141,27 @@ pub(super) async fn probe_scale(api: &Api, object: &Object, before: &Value) -> R
 
 /// Waits until what was written is true of the pods.
 pub(super) async fn wait(api: &Api, object: &Object, what: &str, until: Instant) -> Result<Outcome, RemediatorError> {
-    let mut state = "the API server cannot be asked".to_owned();
+    let mut state = String::new();
     loop {
-        match api.read(&object.path()).await {
-            Ok(Some(now)) => match rollout(object.kind, &now) {
+        let looked = api.watch(&object.path(), &mut state).await;
+        match &looked {
+            Ok(Some(now)) => match rollout(object.kind, now) {
                 Rollout::Done => return Ok(succeeded(what)),
                 Rollout::Stuck(why) => return Ok(failed(format!("{what}, and {why}"))),
                 Rollout::Going(how_far) => state = how_far,
             },
             Ok(None) => return Ok(failed(format!("{what}, and it is gone"))),
             // It was written: whether the pods follow can be asked again.
-            Err(error) => tracing::debug!(error = crate::envelope::chain(&error), "a rollout cannot be watched"),
+            Err(_) => {}
         }
-        if Instant::now() + LOOK > until {
-            return match state.as_str() {
-                "the API server cannot be asked" => Err(indeterminate(state)),
-                _ => Ok(failed(format!("{what}, and not done in time: {state}"))),
+        let pause = looked.as_ref().err().copied().unwrap_or(LOOK);
+        if Instant::now() + pause > until {
+            return match looked {
+                Ok(_) => Ok(failed(format!("{what}, and not done in time: {state}"))),
+                Err(_) => Err(indeterminate(format!("{what}; {state}"))),
             };
         }
-        sleep(LOOK).await;
+        sleep(pause).await;
     }
 }
 
@@ -187,6 +193,7 @@ fn rollout(kind: Kind, now: &Value) -> Rollout {
         Kind::StatefulSet => (number("replicas"), number("updatedReplicas"), number("readyReplicas")),
         _ => (number("replicas"), number("updatedReplicas"), number("availableReplicas")),
     };
+    let updated = if holds_back(kind, now) { wanted } else { updated };
     let conditions = status["conditions"].as_array();
     let stuck =
         conditions.and_then(|all| all.iter().find(|condition| condition["reason"] == "ProgressDeadlineExceeded"));
@@ -199,8 +206,16 @@ fn rollout(kind: Kind, now: &Value) -> Rollout {
     Rollout::Going(format!("{updated} of {wanted} updated, {available} available, {there} there"))
 }
 
+/// Whether pods stay as they are when the template changes, some or all.
+fn holds_back(kind: Kind, now: &Value) -> bool {
+    let strategy = &now["spec"]["updateStrategy"];
+    kind != Kind::Deployment
+        && (strategy["type"] == "OnDelete"
+            || strategy["rollingUpdate"]["partition"].as_u64().is_some_and(|from| from > 0))
+}
+
 /// A HorizontalPodAutoscaler that scales it.
-async fn autoscaler(api: &Api, object: &Object) -> Result<Option<String>, RemediatorError> {
+async fn autoscaler(api: &Api, object: &Object) -> Result<Option<String>, Unread> {
     let path = format!("/apis/autoscaling/v1/namespaces/{}/horizontalpodautoscalers", object.namespace);
     let scales_it = |autoscaler: &&Value| {
         let target = &autoscaler["spec"]["scaleTargetRef"];
@@ -213,14 +228,19 @@ async fn autoscaler(api: &Api, object: &Object) -> Result<Option<String>, Remedi
     }))
 }
 
-/// A field manager that declares the number of replicas: it would put back what is changed here. Whoever wrote it once, by
-/// `kubectl scale` say, declares nothing.
+/// Who declares the number of replicas, and would put back what is changed here: a field manager that applies it on the server, or
+/// whoever applied a manifest with it by `kubectl apply`. Whoever wrote it once, by `kubectl scale` say, declares nothing.
 fn applier(now: &Value) -> Option<String> {
-    let managers = now["metadata"]["managedFields"].as_array()?;
-    let owner = managers.iter().find(|entry| {
+    let mut managers = now["metadata"]["managedFields"].as_array().into_iter().flatten();
+    let manager = managers.find(|entry| {
         entry["operation"] == "Apply"
             && entry["manager"] != FIELD_MANAGER
             && !entry["fieldsV1"]["f:spec"]["f:replicas"].is_null()
-    })?;
-    Some(format!("the field manager '{}'", owner["manager"].as_str().unwrap_or_default()))
+    });
+    if let Some(manager) = manager {
+        return Some(format!("the field manager '{}'", manager["manager"].as_str().unwrap_or_default()));
+    }
+    let applied = now["metadata"]["annotations"][APPLIED].as_str()?;
+    let applied: Value = serde_json::from_str(applied).ok()?;
+    (!applied["spec"]["replicas"].is_null()).then(|| "the manifest of 'kubectl apply'".to_owned())
 }

@@ -191,7 +191,10 @@ async fn the_number_of_replicas_is_left_to_whoever_owns_it() {
     let reason = rejected(&executor, &act("k", "scaled", "scale-up", json!({}))).await;
     assert_eq!(reason, "the HorizontalPodAutoscaler 'scaled' owns the number of replicas: change it there");
     let reason = rejected(&executor, &act("k", "declared", "scale-up", json!({}))).await;
-    assert_eq!(reason, "the field manager 'argocd' owns the number of replicas: change it there");
+    assert_eq!(
+        reason,
+        "the field manager 'argocd' owns the number of replicas: change it there, or say params.force: true"
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! An API server that refuses, throttles, conflicts, blocks and hangs up, for every word.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,10 +17,10 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
 use vigil_remediator::kubernetes::KubernetesExecutor;
-use vigil_remediator::{Executor, Job};
+use vigil_remediator::{Executor, Job, Prepared};
 
 use super::{act, executor, ready, rejected};
-use crate::bench::spawn;
+use crate::bench::{PATIENCE, spawn};
 
 /// What is answered to a write. Once the script is at its end every write succeeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,6 +30,8 @@ enum Reply {
     Conflict,
     /// 429 with `Retry-After: 7`.
     Throttled,
+    /// 429 with `Retry-After: 1`.
+    Soon,
     /// 503 with `Retry-After: 7`.
     Busy,
     Broken,
@@ -40,6 +44,10 @@ enum Reply {
 struct Script {
     replies: Mutex<VecDeque<Reply>>,
     writes: Mutex<Vec<(String, Value)>>,
+    /// The same for reads; a script at its end answers what is there.
+    reads: Mutex<VecDeque<Reply>>,
+    /// How often a pod is still there once it was evicted.
+    lingers: AtomicUsize,
 }
 
 /// A scripted cluster: one Deployment with pods on two nodes, a node, a claim.
@@ -73,6 +81,17 @@ impl Cluster {
         self.executor.execute(job, &before, Instant::now() + Duration::from_millis(1500)).await
     }
 
+    async fn run_within(&self, job: &Job, patience: Duration) -> Result<Outcome, RemediatorError> {
+        let before = ready(&self.executor, job).await;
+        self.executor.execute(job, &before, Instant::now() + patience).await
+    }
+
+    /// What the next reads are answered.
+    fn reading(self, replies: &[Reply]) -> Self {
+        self.script.reads.lock().unwrap().extend(replies);
+        self
+    }
+
     fn writes(&self) -> Vec<(String, Value)> {
         self.script.writes.lock().unwrap().clone()
     }
@@ -83,7 +102,9 @@ async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response
     let body = to_bytes(request.into_body(), 1 << 20).await.unwrap();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     if method == Method::GET {
+        let reply = script.reads.lock().unwrap().pop_front().unwrap_or(Reply::Done);
         return match object(uri.path(), uri.query().unwrap_or_default(), &script) {
+            _ if reply != Reply::Done => refuse(reply),
             Some(found) => axum::Json(found).into_response(),
             None => status(StatusCode::NOT_FOUND, "not found", json!({})),
         };
@@ -91,12 +112,22 @@ async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response
     assert!(uri.query().unwrap_or_default().contains("fieldManager=vigil-remediator"));
     script.writes.lock().unwrap().push((format!("{method} {}", uri.path()), body.clone()));
     let reply = script.replies.lock().unwrap().pop_front().unwrap_or(Reply::Done);
-    let wait = [("Retry-After", "7")];
     match reply {
         Reply::Done => (StatusCode::OK, axum::Json(body)).into_response(),
+        other => refuse(other),
+    }
+}
+
+fn refuse(reply: Reply) -> Response {
+    let wait = [("Retry-After", "7")];
+    match reply {
+        Reply::Done => unreachable!("it is done"),
         Reply::Forbidden => status(StatusCode::FORBIDDEN, "vigil may not do that", json!({})),
         Reply::Conflict => status(StatusCode::CONFLICT, "the object has been modified", json!({})),
         Reply::Throttled => (wait, status(StatusCode::TOO_MANY_REQUESTS, "slow down", json!({}))).into_response(),
+        Reply::Soon => {
+            ([("Retry-After", "1")], status(StatusCode::TOO_MANY_REQUESTS, "slow down", json!({}))).into_response()
+        }
         Reply::Busy => (wait, status(StatusCode::SERVICE_UNAVAILABLE, "starting", json!({}))).into_response(),
         Reply::Broken => status(StatusCode::INTERNAL_SERVER_ERROR, "etcd leader changed", json!({})),
         Reply::Budget => {
@@ -118,6 +149,10 @@ fn status(code: StatusCode, message: &str, details: Value) -> Response {
 
 fn object(path: &str, query: &str, script: &Script) -> Option<Value> {
     let evicted = script.writes.lock().unwrap().iter().filter(|(what, _)| what.ends_with("/eviction")).count();
+    let is_there = |name: &str| {
+        evicted == 0
+            || path.ends_with(name) && script.lingers.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok()
+    };
     let pod = |name: &str, node: &str| {
         json!({"metadata": {"name": name, "namespace": "shop", "uid": format!("uid-{name}"),
             "ownerReferences": [{"controller": true, "kind": "ReplicaSet"}]},
@@ -139,6 +174,17 @@ fn object(path: &str, query: &str, script: &Script) -> Option<Value> {
                 {"manager": "kubectl-create", "operation": "Update", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
                 {"manager": "argocd", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]},
             "spec": {"replicas": 3}}),
+        "/apis/apps/v1/namespaces/shop/deployments/applied" => json!({
+            "metadata": {"generation": 1, "annotations": {"kubectl.kubernetes.io/last-applied-configuration":
+                json!({"spec": {"replicas": 3}}).to_string()}}, "spec": {"replicas": 3}}),
+        "/apis/apps/v1/namespaces/shop/deployments/applied-without" => json!({
+            "metadata": {"generation": 1, "annotations": {"kubectl.kubernetes.io/last-applied-configuration":
+                json!({"spec": {"paused": false}}).to_string()}}, "spec": {"replicas": 3}}),
+        "/apis/apps/v1/namespaces/shop/statefulsets/by-hand" => json!({
+            "metadata": {"generation": 1}, "spec": {"replicas": 3, "updateStrategy": {"type": "OnDelete"}}}),
+        "/apis/apps/v1/namespaces/shop/statefulsets/in-parts" => json!({
+            "metadata": {"generation": 1},
+            "spec": {"replicas": 3, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 2}}}}),
         "/apis/apps/v1/namespaces/shop/deployments/web/scale" => {
             json!({"metadata": {"name": "web", "resourceVersion": "9"}, "spec": {"replicas": 3}})
         }
@@ -152,12 +198,12 @@ fn object(path: &str, query: &str, script: &Script) -> Option<Value> {
         }
         "/api/v1/pods" if query.contains("nodeName%3Dn1") && evicted == 0 => json!({"items": [pod("a", "n1")]}),
         "/api/v1/pods" => json!({"items": []}),
-        "/api/v1/namespaces/shop/pods/a" if evicted == 0 => pod("a", "n1"),
+        "/api/v1/namespaces/shop/pods/a" if is_there("a") => pod("a", "n1"),
         // Gone, as soon as an eviction was taken.
-        "/api/v1/namespaces/shop/pods/c" if evicted == 0 => pod("c", "n1"),
+        "/api/v1/namespaces/shop/pods/c" if is_there("c") => pod("c", "n1"),
         "/api/v1/namespaces/shop/persistentvolumeclaims/data" => json!({"metadata": {"name": "data"}}),
         "/apis/snapshot.storage.k8s.io/v1" => json!({"resources": []}),
-        path if path.starts_with("/apis/snapshot.storage.k8s.io/v1/namespaces/shop/volumesnapshots/data-") => {
+        path if path.starts_with("/apis/snapshot.storage.k8s.io/v1/namespaces/shop/volumesnapshots/") => {
             json!({"status": {"readyToUse": true}})
         }
         _ => return None,
@@ -222,10 +268,79 @@ async fn a_server_that_asks_to_wait_was_asked_nothing() {
     for reply in [Reply::Throttled, Reply::Busy] {
         for (name, job) in words() {
             let cluster = Cluster::start(&[reply]).await;
-            // An eviction is asked for again until the deadline: that is how budgets are waited for.
-            let expected = if evicts(name) { "succeeded" } else { "throttled 7" };
-            assert_eq!(word(&cluster.run(&job).await), expected, "{name}, {reply:?}");
+            assert_eq!(word(&cluster.run(&job).await), "throttled 7", "{name}, {reply:?}");
+            assert_eq!(cluster.writes().len(), 1, "{name}, {reply:?}: it is not asked again before");
         }
+    }
+    // A wait that ends before the deadline is waited for.
+    for (name, job) in words().into_iter().filter(|(name, _)| evicts(name)) {
+        let cluster = Cluster::start(&[Reply::Soon]).await;
+        let began = Instant::now();
+        assert_eq!(word(&cluster.run_within(&job, PATIENCE).await), "succeeded", "{name}");
+        assert!(began.elapsed() >= Duration::from_secs(1), "{name}");
+        assert_eq!(cluster.writes().len(), 2, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_eviction_that_was_taken_is_not_asked_for_again() {
+    for (name, job) in words().into_iter().filter(|(name, _)| evicts(name)) {
+        let cluster = Cluster::start(&[]).await;
+        cluster.script.lingers.store(4, SeqCst);
+        assert_eq!(word(&cluster.run_within(&job, PATIENCE).await), "succeeded", "{name}");
+        assert_eq!(cluster.writes().len(), 1, "{name}");
+    }
+}
+
+/// Each failure of a read, before anything was done, while it is waited for, and when it is asked what became of it.
+#[tokio::test]
+async fn a_read_that_fails_says_nothing_of_the_thing() {
+    for (reply, said) in [
+        (Reply::Forbidden, "unavailable"),
+        (Reply::Throttled, "throttled 7"),
+        (Reply::Busy, "throttled 7"),
+        (Reply::Broken, "unavailable"),
+        (Reply::HangUp, "unavailable"),
+    ] {
+        for (name, job) in words() {
+            let cluster = Cluster::start(&[]).await.reading(&[reply]);
+            let prepared = cluster.executor.prepare(&job).await;
+            match (reply, prepared) {
+                (Reply::Forbidden, Ok(Prepared::Rejected(reason))) => {
+                    assert_eq!(reason, "vigil may not do that", "{name}")
+                }
+                (_, prepared) => {
+                    let prepared = prepared.map(|_| Outcome::InProgress);
+                    assert_eq!(word(&prepared), said, "prepare {name}, {reply:?}");
+                }
+            }
+            assert!(cluster.writes().is_empty());
+            let before = ready(&cluster.executor, &job).await;
+            let cluster = cluster.reading(&[reply]);
+            let probe = cluster.executor.probe(&job, &before, PATIENCE).await.map(|_| Outcome::InProgress);
+            assert_eq!(word(&probe), said, "probe {name}, {reply:?}");
+        }
+    }
+    // What was written is waited for, though it cannot be looked at for a while.
+    for reply in [Reply::Forbidden, Reply::Soon, Reply::Broken, Reply::HangUp] {
+        let (cluster, job) = (Cluster::start(&[]).await, act("k", "web", "restart", json!({})));
+        let before = ready(&cluster.executor, &job).await;
+        let cluster = cluster.reading(&[reply]);
+        let answer = cluster.executor.execute(&job, &before, Instant::now() + PATIENCE).await;
+        assert_eq!((word(&answer).as_str(), cluster.writes().len()), ("succeeded", 1), "{reply:?}");
+        let cluster = cluster.reading(&[reply; 99]);
+        let answer = cluster.executor.execute(&job, &before, Instant::now() + Duration::from_millis(1500)).await;
+        assert_eq!(word(&answer), "indeterminate", "{reply:?} for ever");
+    }
+}
+
+#[tokio::test]
+async fn a_rollout_that_keeps_pods_as_they_are_is_not_begun() {
+    let cluster = Cluster::start(&[]).await;
+    for object in ["statefulset/by-hand", "statefulset/in-parts"] {
+        let reason = rejected(&cluster.executor, &act("k", object, "restart", json!({}))).await;
+        assert!(reason.starts_with("its update strategy keeps pods as they are"), "{reason}");
+        ready(&cluster.executor, &act("k", object, "scale-up", json!({}))).await;
     }
 }
 
@@ -270,8 +385,9 @@ async fn a_budget_is_waited_for_until_the_deadline() {
             answer.starts_with("failed (true): 0 of 1 pods evicted in time; 1 left: Cannot evict pod"),
             "{name}: {answer}"
         );
-        let cluster = Cluster::start(&[Reply::Budget, Reply::Budget]).await;
-        assert_eq!(word(&cluster.run(&job).await), "succeeded", "{name}");
+        assert_eq!(cluster.writes().len(), 1, "{name}: some seconds are left between two tries");
+        let cluster = Cluster::start(&[Reply::Budget]).await;
+        assert_eq!(word(&cluster.run_within(&job, PATIENCE).await), "succeeded", "{name}");
     }
     let job = words().into_iter().find(|(word, _)| *word == "drain a node").unwrap().1;
     let cluster = Cluster::start(&[&[Reply::Done][..], &[Reply::Budget; 99]].concat()).await;
@@ -316,6 +432,10 @@ async fn a_snapshot_is_named_after_the_key_and_found_by_it() {
     let said = cluster.run(&job).await.unwrap();
     let name = "data-default-action-7-0f";
     assert_eq!(said, Outcome::Succeeded { details: Some(format!("the VolumeSnapshot '{name}' is ready")) });
+    let long = act("k", &format!("pvc/{}.b", "a".repeat(99)), "snapshot", json!({}));
+    cluster.executor.execute(&long, &before, Instant::now() + PATIENCE).await.unwrap();
+    let name_of_long = cluster.writes()[1].1["metadata"]["name"].as_str().unwrap().to_owned();
+    assert_eq!(name_of_long, format!("{}-k", "a".repeat(99)), "no part of it ends in a dot or a dash");
     let (path, body) = cluster.writes().remove(0);
     assert_eq!(path, "POST /apis/snapshot.storage.k8s.io/v1/namespaces/shop/volumesnapshots");
     assert_eq!(body["metadata"], json!({"name": name, "namespace": "shop"}));
@@ -340,7 +460,15 @@ async fn a_rollout_whose_annotation_is_gone_is_not_repeated_unless_nothing_was_c
 async fn the_number_of_replicas_is_left_to_the_field_manager_that_declares_it() {
     let cluster = Cluster::start(&[]).await;
     let reason = rejected(&cluster.executor, &act("k", "declared", "scale-up", json!({}))).await;
-    assert_eq!(reason, "the field manager 'argocd' owns the number of replicas: change it there");
+    let says = "owns the number of replicas: change it there, or say params.force: true";
+    assert_eq!(reason, format!("the field manager 'argocd' {says}"));
+    let reason = rejected(&cluster.executor, &act("k", "applied", "scale-up", json!({}))).await;
+    assert_eq!(reason, format!("the manifest of 'kubectl apply' {says}"));
+    for (object, params) in
+        [("declared", json!({"force": true})), ("applied", json!({"force": true})), ("applied-without", json!({}))]
+    {
+        ready(&cluster.executor, &act("k", object, "scale-up", params)).await;
+    }
     ready(&cluster.executor, &act("k", "declared", "restart", json!({}))).await;
 }
 
