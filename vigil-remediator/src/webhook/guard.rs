@@ -13,12 +13,16 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
-                return Err("it has no public address; allow_private: true permits others".into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            Ok(Box::new(public(found)?.into_iter()) as Addrs)
         })
+    }
+}
+
+fn public(found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, &'static str> {
+    let public: Vec<_> = found.filter(|address| is_public(address.ip())).collect();
+    match public.is_empty() {
+        true => Err("it has no public address; allow_private: true permits others"),
+        false => Ok(public),
     }
 }
 
@@ -101,6 +105,17 @@ mod tests {
         ] {
             assert!(!is_public(private.parse().unwrap()), "{private}");
         }
+    }
+
+    #[test]
+    fn of_a_name_with_several_addresses_the_public_ones_are_called() {
+        let found = |addresses: &[&str]| {
+            let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+            public(addresses.into_iter()).map(|public| public.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let mixed = found(&["10.0.0.1:0", "1.1.1.1:0", "[::1]:0", "[2606:4700::1111]:0"]).unwrap();
+        assert_eq!(mixed, ["1.1.1.1:0", "[2606:4700::1111]:0"]);
+        assert!(found(&["10.0.0.1:0", "[::1]:0"]).is_err() && found(&[]).is_err());
     }
 
     #[test]
