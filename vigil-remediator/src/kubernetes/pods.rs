@@ -244,7 +244,7 @@ pub(super) async fn evict_all(api: &Api, job: &Job, pods: &[Pod], until: Instant
                         continue;
                     }
                     Ok(true) if leaving.asked == Asked::Taken => {
-                        why = format!("{} takes its time to end", leaving.pod.name)
+                        why = format!("{} takes its time to end", leaving.pod.name);
                     }
                     Ok(true) => {}
                     Err(RemediatorError::Throttled { retry_after }) => busy_until = now + retry_after,
