@@ -59,7 +59,8 @@ impl Namespace {
 
     /// A Deployment whose pods are whole.
     fn deployment(&self, name: &str, replicas: u32, pod: Value) {
-        self.apply(&deployment(name, replicas, pod));
+        // Not applied: a manifest that was declares its replicas.
+        self.kubectl(&["create", "-f", "-"], &deployment(name, replicas, pod).to_string());
         self.kubectl(&["rollout", "status", "deployment", name, "--timeout=60s"], "");
     }
 
