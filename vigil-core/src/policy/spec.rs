@@ -90,33 +90,55 @@ impl PolicySpec {
     /// # Errors
     /// [`PolicyError`] with the file, and line and column of everything that is wrong.
     pub fn parse_file(text: &str, file: &str, registry: &ConditionRegistry) -> Result<Vec<Self>, PolicyError> {
+        let (specs, errors) = Self::read_all(text, file, Some(registry))?;
+        if errors.is_empty() {
+            return Ok(specs.into_iter().map(|(spec, _)| spec).collect());
+        }
+        Err(PolicyError::Invalid { file: Some(file.to_owned()), errors })
+    }
+
+    /// Reads a file as far as it is good: the policies without a mistake, each with the line it begins at, and everything that is
+    /// wrong with the others. Custom conditions are not looked up: whoever takes the policies does.
+    ///
+    /// # Errors
+    /// [`PolicyError`] if the file as a whole is no list of policies.
+    pub fn parse_each(text: &str, file: &str) -> Result<(Vec<(Self, Option<u64>)>, Vec<FieldError>), PolicyError> {
+        Self::read_all(text, file, None)
+    }
+
+    #[expect(clippy::type_complexity)] // said once, and only here
+    fn read_all(
+        text: &str,
+        file: &str,
+        registry: Option<&ConditionRegistry>,
+    ) -> Result<(Vec<(Self, Option<u64>)>, Vec<FieldError>), PolicyError> {
         // The parser takes no document for no list; a file of comments alone is one without policies.
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), Vec::new()));
         }
-        let invalid = |errors| PolicyError::Invalid { file: Some(file.to_owned()), errors };
         let document = Node::of_yaml(text).map_err(|error| PolicyError::syntax(file, &error))?;
-        let (items, base) = policies_of(&document).map_err(invalid)?;
+        let (items, base) = policies_of(&document)
+            .map_err(|errors| PolicyError::Invalid { file: Some(file.to_owned()), errors })?;
         let mut specs = Vec::new();
         let mut errors = Vec::new();
         let mut seen: BTreeMap<PolicyName, usize> = BTreeMap::new();
         for (index, item) in items.iter().enumerate() {
             let pointer = format!("{base}/{index}");
-            match Reader::new(Some(registry)).policy(item, &pointer) {
-                Ok(spec) => {
-                    match seen.entry(spec.name.clone()) {
-                        Entry::Occupied(first) => {
-                            let detail = format!("'{}' is the name of policy {} already", spec.name, first.get());
-                            errors.push(item.field("name").unwrap_or(item).error(&format!("{pointer}/name"), detail));
-                        }
-                        Entry::Vacant(free) => _ = free.insert(index),
+            match Reader::new(registry).policy(item, &pointer) {
+                Ok(spec) => match seen.entry(spec.name.clone()) {
+                    Entry::Occupied(first) => {
+                        let detail = format!("'{}' is the name of policy {} already", spec.name, first.get());
+                        errors.push(item.field("name").unwrap_or(item).error(&format!("{pointer}/name"), detail));
                     }
-                    specs.push(spec);
-                }
+                    Entry::Vacant(free) => {
+                        free.insert(index);
+                        specs.push((spec, item.place.map(|(line, _)| line)));
+                    }
+                },
                 Err(found) => errors.extend(found),
             }
         }
-        if errors.is_empty() { Ok(specs) } else { Err(invalid(errors)) }
+        Ok((specs, errors))
     }
 }
 

@@ -118,10 +118,22 @@ impl Service {
         if known + unknown > 0 {
             tracing::warn!(known, unknown, "a former run left work unfinished");
         }
+        let (answer_within, drain) = (config.answer_within_seconds.0, config.drain_seconds.0);
+        Ok(Self::around(envelope, secrets, answer_within, drain, clock))
+    }
+
+    /// The protocol around an envelope of your own, whose [`recover`](Envelope::recover) was called. A request that is still worked on
+    /// after `answer_within` is answered with "in progress"; `drain` is how long what is worked on may take at the end.
+    pub fn around(
+        envelope: Arc<Envelope>,
+        secrets: Option<Secrets>,
+        answer_within: Duration,
+        drain: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let signatures = secrets.map(|secrets| Mutex::new(Signatures::new(secrets, clock.now())));
-        let answer_within = config.answer_within_seconds.0;
         let shared = Shared { envelope, signatures, clock, work: TaskTracker::new(), answer_within };
-        Ok(Self { shared: Arc::new(shared), drain: config.drain_seconds.0 })
+        Self { shared: Arc::new(shared), drain }
     }
 
     /// Listens as configured. Without a secret only on loopback.
@@ -138,18 +150,31 @@ impl Service {
 
     /// The routes, to be served by whoever likes.
     pub fn router(&self) -> Router {
-        Router::new()
-            .route("/remediate", post(remediate))
-            .route("/remediate/{key}", get(probe))
+        let probes = Router::new()
             .route("/health", get(health))
             .route("/ready", get(ready))
             .route("/metrics", get(metrics))
+            .with_state(self.shared.clone());
+        self.protocol().merge(probes)
+    }
+
+    /// The routes of the protocol alone, for a program that has probes of its own.
+    pub fn protocol(&self) -> Router {
+        Router::new()
+            .route("/remediate", post(remediate))
+            .route("/remediate/{key}", get(probe))
             .with_state(self.shared.clone())
     }
 
     /// Serves until `shutdown` completes. Then it takes nothing more, and finishes what it is at; what is not finished in time
     /// stays taken in the ledger, and is asked after at the next start.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()> + Send) {
+        let router = self.router();
+        self.serve_router(listener, router, shutdown).await;
+    }
+
+    /// The same with routes that were built around those of [`protocol`](Self::protocol).
+    pub async fn serve_router(self, listener: TcpListener, router: Router, shutdown: impl Future<Output = ()> + Send) {
         let config = HttpConfig { drain: Duration::from_secs(5).min(self.drain), ..HttpConfig::default() };
         let stop = CancellationToken::new();
         let forgetting = async {
@@ -162,7 +187,7 @@ impl Service {
             }
         };
         let serving = async {
-            serve(listener, self.router(), &config, shutdown).await;
+            serve(listener, router, &config, shutdown).await;
             stop.cancel();
         };
         tokio::join!(serving, forgetting);
