@@ -59,6 +59,41 @@ impl Pointer {
     pub fn remove_from(&self, document: &mut Value) {
         remove(&self.segments, document);
     }
+
+    /// Writes what it points at in one document over the same in another, so that applying that one changes nothing there. What the first
+    /// does not have goes; what the other does not have stays away.
+    pub fn copy(&self, from: &Value, to: &mut Value) {
+        copy(&self.segments, Some(from), to);
+    }
+}
+
+fn copy(segments: &[String], from: Option<&Value>, to: &mut Value) {
+    let Some((first, rest)) = segments.split_first() else { return };
+    let is_meant = |name: &str| first == "*" || first == name;
+    match to {
+        Value::Object(fields) => {
+            let names: Vec<String> = fields.keys().filter(|name| is_meant(name)).cloned().collect();
+            for name in names {
+                let found = from.and_then(|from| from.get(&name));
+                match (rest.is_empty(), found) {
+                    (true, Some(found)) => _ = fields.insert(name, found.clone()),
+                    (true, None) => _ = fields.remove(&name),
+                    (false, _) => _ = fields.get_mut(&name).map(|field| copy(rest, found, field)),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter_mut().enumerate().filter(|(index, _)| is_meant(&index.to_string())) {
+                let found = from.and_then(|from| from.get(index));
+                match (rest.is_empty(), found) {
+                    (true, Some(found)) => *item = found.clone(),
+                    (true, None) => {}
+                    (false, _) => copy(rest, found, item),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 fn remove(segments: &[String], value: &mut Value) {
@@ -115,6 +150,21 @@ mod tests {
         assert_eq!(without("/c/*/image", containers.clone()), json!({"c": [{"name": "x"}, {}]}));
         assert_eq!(without("/c/1", containers), json!({"c": [{"image": "a", "name": "x"}, null]}));
         assert_eq!(without("/absent/deep", json!({"c": 1})), json!({"c": 1}));
+    }
+
+    #[test]
+    fn what_may_differ_is_copied_from_what_lives() {
+        let copied = |pointer: &str| {
+            let live = json!({"r": 5, "c": [{"image": "x"}, {"image": "y", "name": "b"}]});
+            let mut declared = json!({"r": 3, "gone": 1, "c": [{"image": "1", "name": "a"}]});
+            Pointer::parse(pointer).unwrap().copy(&live, &mut declared);
+            declared
+        };
+        assert_eq!(copied("/r"), json!({"r": 5, "gone": 1, "c": [{"image": "1", "name": "a"}]}));
+        assert_eq!(copied("/gone"), json!({"r": 3, "c": [{"image": "1", "name": "a"}]}));
+        assert_eq!(copied("/c/*/image"), json!({"r": 3, "gone": 1, "c": [{"image": "x", "name": "a"}]}));
+        assert_eq!(copied("/c/0/name"), json!({"r": 3, "gone": 1, "c": [{"image": "1"}]}));
+        assert_eq!(copied("/absent"), json!({"r": 3, "gone": 1, "c": [{"image": "1", "name": "a"}]}));
     }
 
     #[test]
