@@ -21,8 +21,8 @@ use super::{SLACK, grace, not_done_after, refused, status};
 use crate::executor::{Prepared, failed, indeterminate, succeeded, unavailable};
 use crate::job::Job;
 
-const PROJECT: &str = "com.docker.compose.project";
-const SERVICE: &str = "com.docker.compose.service";
+pub(super) const PROJECT: &str = "com.docker.compose.project";
+pub(super) const SERVICE: &str = "com.docker.compose.service";
 const NUMBER: &str = "com.docker.compose.container-number";
 /// Says that a container was started by `docker compose run`, and is none of the service's.
 const ONE_OFF: &str = "com.docker.compose.oneoff";
@@ -172,7 +172,7 @@ fn victims(before: &Value) -> Vec<String> {
     serde_json::from_value(before["remove"].clone()).unwrap_or_default()
 }
 
-async fn containers(
+pub(super) async fn containers(
     engine: &Docker,
     labels: &[String],
     stopped_too: bool,
@@ -191,7 +191,7 @@ async fn containers(
     Ok(found)
 }
 
-fn number(container: &ContainerSummary) -> u64 {
+pub(super) fn number(container: &ContainerSummary) -> u64 {
     let label = container.labels.as_ref().and_then(|labels| labels.get(NUMBER));
     label.and_then(|number| number.parse().ok()).unwrap_or_default()
 }

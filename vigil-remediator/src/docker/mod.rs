@@ -19,6 +19,9 @@ use crate::executor::{Executor, Prepared, failed, indeterminate, succeeded, unav
 use crate::job::Job;
 
 mod compose;
+mod look;
+
+pub use look::Member;
 
 /// Where the engine is.
 #[derive(Debug, Clone, Deserialize)]

@@ -3,48 +3,57 @@
 //! They are written as paths and JSON, not with the typed API: what is read are a few fields that have stayed the same since
 //! apps/v1, and so one build serves clusters of any version.
 
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
-use kube::Client;
 use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use serde_json::Value;
 use tokio::time::timeout;
 use vigil_core::remediator::RemediatorError;
 
-use super::LOOK;
+use super::{KubernetesConfig, KubernetesError, LOOK};
 use crate::executor::{indeterminate, unavailable};
 
-/// Who the API server writes down as the author of a change.
+/// Who the API server writes down as the author of what this crate's executor changes.
 pub(super) const FIELD_MANAGER: &str = "vigil-remediator";
 /// How long a call may take.
 const CALL: Duration = Duration::from_secs(10);
 /// The wait when the API server names none.
 const SOME_WAIT: Duration = Duration::from_secs(2);
 /// A merge patch (RFC 7396).
-pub(super) const MERGE: &str = "application/merge-patch+json";
+pub const MERGE: &str = "application/merge-patch+json";
+/// A server-side apply; JSON is YAML.
+pub const APPLY: &str = "application/apply-patch+yaml";
 /// Anything else that is written.
-pub(super) const JSON: &str = "application/json";
+pub const JSON: &str = "application/json";
 
-pub(super) struct Api {
+/// Calls to the API server of one cluster, by path.
+pub struct Api {
     client: Client,
+    field_manager: String,
 }
 
 /// What the API server says when it does not do something: a 4xx.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) status: StatusCode,
-    pub(super) message: String,
+pub struct Refusal {
+    /// As it answered.
+    pub status: StatusCode,
+    /// Its words.
+    pub message: String,
     /// Whether it is a PodDisruptionBudget that does not allow it now.
-    pub(super) is_budget: bool,
+    pub is_budget: bool,
 }
 
 /// Why something cannot be read.
 #[derive(Debug)]
-pub(super) enum Unread {
+pub enum Unread {
     /// The API server says that this program may not (403): asking again changes nothing.
     Forbidden(String),
+    /// [`RemediatorError::Throttled`] or [`RemediatorError::Unavailable`].
     Other(RemediatorError),
 }
 
@@ -58,12 +67,35 @@ impl From<Unread> for RemediatorError {
 }
 
 impl Api {
-    pub(super) fn new(client: Client) -> Self {
-        Self { client }
+    /// Calls that connect when they are made, and the namespace of objects that name none. `field_manager` is who the API server writes
+    /// down as the author of a change; it goes into a query as it is.
+    ///
+    /// # Errors
+    /// [`KubernetesError`] if the configuration cannot be read or makes no sense.
+    pub async fn connect(
+        config: KubernetesConfig,
+        field_manager: impl Into<String>,
+    ) -> Result<(Self, String), KubernetesError> {
+        let mut cluster = match &config.kubeconfig {
+            Some(path) => {
+                let file = Kubeconfig::read_from(path).map_err(|error| KubernetesError(error.into()))?;
+                let options = KubeConfigOptions { context: config.context, ..KubeConfigOptions::default() };
+                Config::from_custom_kubeconfig(file, &options).await.map_err(|error| KubernetesError(error.into()))?
+            }
+            None => Config::incluster().map_err(|error| KubernetesError(error.into()))?,
+        };
+        // It would send a write again after an answer that says nothing of the first.
+        cluster.default_retry = false;
+        let namespace = config.namespace.unwrap_or_else(|| cluster.default_namespace.clone());
+        let client = Client::try_from(cluster).map_err(|error| KubernetesError(error.into()))?;
+        Ok((Self { client, field_manager: field_manager.into() }, namespace))
     }
 
     /// Reads; `None` if it is not there.
-    pub(super) async fn read(&self, path: &str) -> Result<Option<Value>, Unread> {
+    ///
+    /// # Errors
+    /// [`Unread`].
+    pub async fn read(&self, path: &str) -> Result<Option<Value>, Unread> {
         let error = match self.call(Method::GET, path, JSON, None).await {
             Ok((status, _, body)) if status.is_success() => return Ok(Some(body)),
             Ok((StatusCode::NOT_FOUND, ..)) => return Ok(None),
@@ -91,13 +123,19 @@ impl Api {
     }
 
     /// Reads the items of a list.
-    pub(super) async fn list(&self, path: &str) -> Result<Vec<Value>, Unread> {
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub async fn list(&self, path: &str) -> Result<Vec<Value>, Unread> {
         let list = self.read(path).await?.unwrap_or_default();
         Ok(list["items"].as_array().cloned().unwrap_or_default())
     }
 
-    /// Writes. The outer error says that nothing was done (`Unavailable`, `Throttled`) or that nobody knows (`Indeterminate`).
-    pub(super) async fn write(
+    /// Writes.
+    ///
+    /// # Errors
+    /// The outer one says that nothing was done (`Unavailable`, `Throttled`) or that nobody knows (`Indeterminate`).
+    pub async fn write(
         &self,
         method: Method,
         path: &str,
@@ -105,7 +143,7 @@ impl Api {
         body: &Value,
     ) -> Result<Result<Value, Refusal>, RemediatorError> {
         let query = if path.contains('?') { '&' } else { '?' };
-        let path = format!("{path}{query}fieldManager={FIELD_MANAGER}");
+        let path = format!("{path}{query}fieldManager={}", self.field_manager);
         let (status, headers, body) = match self.call(method, &path, content_type, Some(body)).await {
             Ok(answer) => answer,
             Err(Broken::NotSent(error)) => return Err(RemediatorError::Unavailable(error)),
@@ -141,6 +179,12 @@ impl Api {
             Ok((head.status, head.headers, body))
         });
         answered.await.unwrap_or_else(|elapsed| Err(Broken::NoAnswer(elapsed.into())))
+    }
+}
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Api").field("field_manager", &self.field_manager).finish_non_exhaustive()
     }
 }
 

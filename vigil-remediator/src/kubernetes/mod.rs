@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -23,7 +21,8 @@ mod pods;
 mod snapshot;
 mod workload;
 
-use api::{Api, Unread};
+pub use api::{APPLY, Api, JSON, MERGE, Refusal, Unread};
+
 use object::{Kind, Object};
 
 /// Which cluster.
@@ -65,19 +64,8 @@ impl KubernetesExecutor {
     /// # Errors
     /// [`KubernetesError`] if the configuration cannot be read or makes no sense.
     pub async fn new(config: KubernetesConfig) -> Result<Self, KubernetesError> {
-        let mut cluster = match &config.kubeconfig {
-            Some(path) => {
-                let file = Kubeconfig::read_from(path).map_err(|error| KubernetesError(error.into()))?;
-                let options = KubeConfigOptions { context: config.context, ..KubeConfigOptions::default() };
-                Config::from_custom_kubeconfig(file, &options).await.map_err(|error| KubernetesError(error.into()))?
-            }
-            None => Config::incluster().map_err(|error| KubernetesError(error.into()))?,
-        };
-        // It would send a write again after an answer that says nothing of the first.
-        cluster.default_retry = false;
-        let namespace = config.namespace.unwrap_or_else(|| cluster.default_namespace.clone());
-        let client = Client::try_from(cluster).map_err(|error| KubernetesError(error.into()))?;
-        Ok(Self { api: Api::new(client), namespace })
+        let (api, namespace) = Api::connect(config, api::FIELD_MANAGER).await?;
+        Ok(Self { api, namespace })
     }
 
     fn object(&self, text: &str) -> Result<Object, String> {

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
 
 use super::proc::{Process, with_variable};
-use super::{KEY, argv, bare};
+use super::run::{Broken, KEPT, bare, run_noting, tail};
+use super::{KEY, argv};
 use crate::executor::{failed, indeterminate, succeeded};
 use crate::job::Job;
 use crate::seconds::Seconds;
@@ -55,10 +54,6 @@ fn temporary() -> Vec<i32> {
     vec![75]
 }
 
-/// How much of the output is kept: its end, in bytes.
-const KEPT: usize = 2000;
-/// How long output is waited for once the program has ended: what it left running may hold the pipe open for ever.
-const REST: Duration = Duration::from_millis(200);
 /// How long a probe may take.
 const PROBE: Duration = Duration::from_secs(8);
 
@@ -126,7 +121,7 @@ impl Command {
         until: Instant,
         started: Option<&Path>,
     ) -> Result<(ExitStatus, String), Broken> {
-        let mut command = bare(argv, &self.config.env, self.config.working_folder.as_ref());
+        let mut command = bare(argv, &self.config.env, self.config.working_folder.as_deref());
         command
             .env("VIGIL_TARGET", job.target.as_str())
             .env("VIGIL_ACTION", job.action.as_str())
@@ -135,79 +130,16 @@ impl Command {
             .env("VIGIL_POLICY", job.policy_name.as_deref().unwrap_or_default())
             .env("VIGIL_ATTEMPT", job.attempt.to_string())
             .env("VIGIL_PARAMS", Value::Object(job.params.clone()).to_string())
-            .env(KEY, &job.key.0)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().map_err(Broken::NotStarted)?;
-        let group = Group(child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?)));
-        if let (Some(file), Some(process)) = (started, child.id().and_then(Process::of))
-            && let Err(error) = process.remember(file, Some(&job.key.0))
-        {
-            tracing::warn!(%error, file = %file.display(), "what was started cannot be written down");
-        }
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let ended = {
-            let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-            let mut reading =
-                std::pin::pin!(async { tokio::join!(keep_end(stdout, &mut out), keep_end(stderr, &mut err)) });
-            let mut is_read = false;
-            let ended = timeout_at(until, async {
-                loop {
-                    tokio::select! {
-                        status = child.wait() => break status,
-                        _ = &mut reading, if !is_read => is_read = true,
-                    }
-                }
-            })
-            .await;
-            if ended.is_ok() && !is_read {
-                let _ = timeout(REST, reading).await;
+            .env(KEY, &job.key.0);
+        let note = |pid| {
+            if let (Some(file), Some(process)) = (started, Process::of(pid))
+                && let Err(error) = process.remember(file, Some(&job.key.0))
+            {
+                tracing::warn!(%error, file = %file.display(), "what was started cannot be written down");
             }
-            ended
         };
-        match ended {
-            Ok(status) => {
-                // What it left running on purpose may stay.
-                std::mem::forget(group);
-                out.extend_from_slice(&err);
-                Ok((status.map_err(Broken::NotStarted)?, tail(&out)))
-            }
-            Err(_) => Err(Broken::Killed),
-        }
+        let mut ended = run_noting(command, KEPT, until, note).await?;
+        ended.stdout.append(&mut ended.stderr);
+        Ok((ended.status, tail(&ended.stdout)))
     }
-}
-
-/// Why a program came to no end of its own.
-enum Broken {
-    NotStarted(std::io::Error),
-    Killed,
-}
-
-/// Kills all of a process's group when it is dropped, as when it took too long.
-struct Group(Option<Pid>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-}
-
-/// Reads to the end and keeps the last of it, so that a program that talks much is not held up.
-async fn keep_end(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
-    let Some(mut stream) = stream else { return };
-    let mut buffer = [0; 4096];
-    while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-        kept.extend_from_slice(&buffer[..read]);
-        let surplus = kept.len().saturating_sub(KEPT);
-        kept.drain(..surplus);
-    }
-}
-
-/// The end of an output as text, cut.
-pub(super) fn tail(output: &[u8]) -> String {
-    let cut = output.len().saturating_sub(KEPT);
-    let text = String::from_utf8_lossy(&output[cut..]).trim().to_owned();
-    if cut > 0 { format!("...{text}") } else { text }
 }

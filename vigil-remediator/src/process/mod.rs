@@ -17,9 +17,12 @@ use crate::seconds::Seconds;
 
 mod command;
 mod proc;
+mod run;
 mod service;
 
 pub use command::CommandConfig;
+pub use proc::count_named;
+pub use run::{Broken, Ended, KEPT, bare, run, tail};
 pub use service::ServiceConfig;
 
 use command::Command;
@@ -143,10 +146,6 @@ impl Executor for ProcessExecutor {
     }
 }
 
-/// The environment of everything that is started: this, what its configuration adds, and the names below. This program's own
-/// is not handed on, for its secrets.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 /// Carries the key of the request that started a process.
 const KEY: &str = "VIGIL_IDEMPOTENCY_KEY";
 
@@ -156,20 +155,11 @@ fn file_name(object: &str) -> String {
     object.chars().map(plain).collect()
 }
 
-/// A command of whose environment only what is given is known.
-fn bare(argv: &[String], env: &BTreeMap<String, String>, working_folder: Option<&PathBuf>) -> tokio::process::Command {
-    let mut command = tokio::process::Command::new(&argv[0]);
-    command.args(&argv[1..]).env_clear().env("PATH", PATH).envs(env);
-    // A group of its own, so that all of it can be ended, and this program's Ctrl-C is not its own.
-    command.process_group(0).stdin(std::process::Stdio::null());
-    if let Some(folder) = working_folder {
-        command.current_dir(folder);
-    }
-    command
-}
-
 /// Checks an argv when the configuration is read.
-fn argv<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+///
+/// # Errors
+/// A sentence, if it does not begin with the absolute path of a program.
+pub fn argv<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let argv = Vec::<String>::deserialize(deserializer)?;
     match argv.first() {
         Some(program) if program.starts_with('/') => Ok(argv),

@@ -96,6 +96,22 @@ pub(super) fn with_variable(name: &str, value: &str) -> Vec<Process> {
     pids().into_iter().filter(is_own).filter(has).filter_map(Process::read).collect()
 }
 
+/// How many living processes are called `name`, of which the kernel keeps the first 15 bytes.
+pub fn count_named(name: &str) -> usize {
+    let kept = &name.as_bytes()[..name.len().min(15)];
+    let is_called = |pid: &i32| {
+        // Bytes: a name need not be UTF-8, and a cut one may end within a letter.
+        let Ok(stat) = fs::read(format!("/proc/{pid}/stat")) else { return false };
+        let (Some(from), Some(to)) = (stat.iter().position(|b| *b == b'('), stat.iter().rposition(|b| *b == b')'))
+        else {
+            return false;
+        };
+        let is_dead = matches!(stat.get(to + 2), Some(b'Z' | b'X'));
+        !is_dead && &stat[from + 1..to] == kept
+    };
+    pids().iter().filter(|pid| is_called(pid)).count()
+}
+
 fn pids() -> Vec<i32> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()

@@ -14,7 +14,8 @@ use vigil_core::action::ActionType;
 use vigil_core::remediator::{Outcome, Probe, RemediatorError};
 
 use super::proc::{KILLED, LOOK, Process, with_variable};
-use super::{KEY, argv, bare, ten_seconds};
+use super::run::{bare, tail};
+use super::{KEY, argv, ten_seconds};
 use crate::executor::{failed, indeterminate, succeeded};
 use crate::job::Job;
 use crate::seconds::Seconds;
@@ -198,8 +199,10 @@ impl Service {
             std::fs::rename(&self.output, self.output.with_extension("log.1"))?;
         }
         let output = OpenOptions::new().create(true).append(true).open(&self.output)?;
-        let mut command = bare(&self.config.command, &self.config.env, self.config.working_folder.as_ref());
+        let mut command = bare(&self.config.command, &self.config.env, self.config.working_folder.as_deref());
         command.env(SERVICE, &self.mark).stdout(output.try_clone()?).stderr(output);
+        // A group of its own, so that all of it can be ended, and this program's Ctrl-C is not its own.
+        command.process_group(0);
         if let Some(job) = job {
             command.env(KEY, &job.key.0);
         }
@@ -234,6 +237,6 @@ impl Service {
 
     fn tail(&self) -> String {
         let output = std::fs::read(&self.output).unwrap_or_default();
-        super::command::tail(&output)
+        tail(&output)
     }
 }

@@ -39,20 +39,110 @@ pub struct SystemdExecutor {
 const DESTINATION: &str = "org.freedesktop.systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const UNIT: &str = "org.freedesktop.systemd1.Unit";
-/// What is looked at.
+
+/// A unit as it was seen.
 #[derive(Debug, PartialEq)]
-struct Unit {
-    active: String,
-    sub: String,
-    invocation: String,
+pub struct Unit {
+    /// `active`, `reloading`, `inactive`, `failed`, `activating` or `deactivating`.
+    pub active: String,
+    /// The same in the words of its kind, such as `auto-restart`.
+    pub sub: String,
+    /// Whether it starts with the machine: `enabled`, `disabled`, `static` and others; empty if it has no file.
+    pub file: String,
     /// Number of its queued job; 0 if there is none.
-    job: u32,
+    pub job: u32,
+    invocation: String,
 }
 
 impl SystemdExecutor {
     /// One that connects when it is needed.
     pub fn new(config: SystemdConfig) -> Self {
         Self { config, connection: Mutex::default() }
+    }
+
+    /// The unit of this name as it is now; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`RemediatorError::Unavailable`].
+    pub async fn unit(&self, name: &str) -> Result<Option<Unit>, RemediatorError> {
+        self.look(&unit_name(name)).await.map_err(unavailable)
+    }
+
+    /// Restarts a unit, starts it (`scale-up`) or stops it (anything else), and waits for the end of the job until `until`.
+    ///
+    /// # Errors
+    /// Those of [`Executor::execute`].
+    pub async fn act(&self, name: &str, action: ActionType, until: Instant) -> Result<Outcome, RemediatorError> {
+        let (name, method) = (unit_name(name), method(action));
+        let connection = self.connection().await.map_err(unavailable)?;
+        let manager = manager(&connection).await.map_err(unavailable)?;
+        // Before the call: a job may have ended before its number is known here.
+        let mut removed = manager.receive_signal("JobRemoved").await.map_err(unavailable)?;
+        let subscribed: zbus::Result<()> = manager.call("Subscribe", &()).await;
+        match subscribed {
+            Err(zbus::Error::MethodError(..)) | Ok(()) => {} // this connection had subscribed already
+            Err(error) => return Err(unavailable(error)),
+        }
+        // "replace": a job that waits, such as a start by a timer, gives way to this one.
+        let queued: zbus::Result<OwnedObjectPath> = manager.call(method, &(name.as_str(), "replace")).await;
+        let queued = match queued {
+            Ok(path) => path,
+            Err(error) if is_refusal(&error) => {
+                return Ok(Outcome::Rejected { reason: format!("systemd refuses {method} {name}: {error}") });
+            }
+            Err(error) => return Err(indeterminate(error)),
+        };
+        let result = timeout_at(until, async {
+            while let Some(signal) = removed.next().await {
+                let (_, path, _, result): (u32, OwnedObjectPath, String, String) = signal.body().deserialize()?;
+                if path == queued {
+                    return Ok(Some(result));
+                }
+            }
+            Ok::<_, zbus::Error>(None)
+        });
+        let result = match result.await {
+            Ok(Ok(Some(result))) => result,
+            Ok(Ok(None)) => return Err(indeterminate("the bus went away")),
+            Ok(Err(error)) => return Err(indeterminate(error)),
+            Err(elapsed) => return Err(indeterminate(elapsed)),
+        };
+        let unit = self.look(&name).await.map_err(indeterminate)?;
+        let unit = unit.ok_or_else(|| indeterminate(format!("{name} vanished")))?;
+        Ok(match result.as_str() {
+            "done" => ended(action, &name, &unit),
+            // canceled, timeout, failed, dependency, skipped, invalid, assert, unsupported (org.freedesktop.systemd1(5)).
+            result => failed(format!(
+                "the job of {method} {name} ended as '{result}', it is {} ({}): see journalctl -u {name}",
+                unit.active, unit.sub
+            )),
+        })
+    }
+
+    /// Has a unit start with the machine, or not any more.
+    ///
+    /// # Errors
+    /// Those of [`Executor::execute`].
+    pub async fn enable(&self, name: &str, enabled: bool) -> Result<Outcome, RemediatorError> {
+        let name = unit_name(name);
+        let connection = self.connection().await.map_err(unavailable)?;
+        let manager = manager(&connection).await.map_err(unavailable)?;
+        // For good, not until the next boot; links that lead elsewhere are left alone.
+        let changed = if enabled {
+            manager.call_method("EnableUnitFiles", &([&name], false, false)).await
+        } else {
+            manager.call_method("DisableUnitFiles", &([&name], false)).await
+        };
+        let word = if enabled { "enabled" } else { "disabled" };
+        match changed {
+            Ok(_) => {}
+            Err(error) if is_refusal(&error) => {
+                return Ok(Outcome::Rejected { reason: format!("systemd does not have {name} {word}: {error}") });
+            }
+            Err(error) => return Err(indeterminate(error)),
+        }
+        manager.call_method("Reload", &()).await.map_err(indeterminate)?;
+        Ok(succeeded(format!("{name} is {word}")))
     }
 
     async fn connection(&self) -> zbus::Result<Connection> {
@@ -96,6 +186,7 @@ impl SystemdExecutor {
         Ok(Some(Unit {
             active: unit.get_property("ActiveState").await?,
             sub: unit.get_property("SubState").await?,
+            file: unit.get_property("UnitFileState").await?,
             invocation: invocation.iter().map(|byte| format!("{byte:02x}")).collect(),
             job,
         }))
@@ -128,50 +219,7 @@ impl Executor for SystemdExecutor {
     }
 
     async fn execute(&self, job: &Job, _before: &Value, until: Instant) -> Result<Outcome, RemediatorError> {
-        let (name, method) = (unit_name(&job.object), method(job.action));
-        let connection = self.connection().await.map_err(unavailable)?;
-        let manager = manager(&connection).await.map_err(unavailable)?;
-        // Before the call: a job may have ended before its number is known here.
-        let mut removed = manager.receive_signal("JobRemoved").await.map_err(unavailable)?;
-        let subscribed: zbus::Result<()> = manager.call("Subscribe", &()).await;
-        match subscribed {
-            Err(zbus::Error::MethodError(..)) | Ok(()) => {} // this connection had subscribed already
-            Err(error) => return Err(unavailable(error)),
-        }
-        // "replace": a job that waits, such as a start by a timer, gives way to this one.
-        let queued: zbus::Result<OwnedObjectPath> = manager.call(method, &(name.as_str(), "replace")).await;
-        let queued = match queued {
-            Ok(path) => path,
-            Err(error) if is_refusal(&error) => {
-                return Ok(Outcome::Rejected { reason: format!("systemd refuses {method} {name}: {error}") });
-            }
-            Err(error) => return Err(indeterminate(error)),
-        };
-        let result = timeout_at(until, async {
-            while let Some(signal) = removed.next().await {
-                let (_, path, _, result): (u32, OwnedObjectPath, String, String) = signal.body().deserialize()?;
-                if path == queued {
-                    return Ok(Some(result));
-                }
-            }
-            Ok::<_, zbus::Error>(None)
-        });
-        let result = match result.await {
-            Ok(Ok(Some(result))) => result,
-            Ok(Ok(None)) => return Err(indeterminate("the bus went away")),
-            Ok(Err(error)) => return Err(indeterminate(error)),
-            Err(elapsed) => return Err(indeterminate(elapsed)),
-        };
-        let unit = self.look(&name).await.map_err(indeterminate)?;
-        let unit = unit.ok_or_else(|| indeterminate(format!("{name} vanished")))?;
-        Ok(match result.as_str() {
-            "done" => ended(job.action, &name, &unit),
-            // canceled, timeout, failed, dependency, skipped, invalid, assert, unsupported (org.freedesktop.systemd1(5)).
-            result => failed(format!(
-                "the job of {method} {name} ended as '{result}', it is {} ({}): see journalctl -u {name}",
-                unit.active, unit.sub
-            )),
-        })
+        self.act(&job.object, job.action, until).await
     }
 
     async fn probe(&self, job: &Job, before: &Value, _since: Duration) -> Result<Probe, RemediatorError> {
@@ -225,7 +273,7 @@ fn is_refusal(error: &zbus::Error) -> bool {
 }
 
 /// `nginx` is `nginx.service`, as systemctl takes it.
-fn unit_name(object: &str) -> String {
+pub fn unit_name(object: &str) -> String {
     const KINDS: [&str; 11] =
         ["service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "slice", "scope"];
     match object.rsplit_once('.') {
@@ -270,7 +318,13 @@ mod tests {
 
     #[test]
     fn a_job_that_ended_is_judged_by_the_unit() {
-        let unit = |active: &str| Unit { active: active.into(), sub: "x".into(), invocation: "1".into(), job: 0 };
+        let unit = |active: &str| Unit {
+            active: active.into(),
+            sub: "x".into(),
+            file: String::new(),
+            invocation: "1".into(),
+            job: 0,
+        };
         let failed = |action, active| matches!(ended(action, "a.service", &unit(active)), Outcome::Failed { .. });
         assert!(failed(ActionType::RestartService, "failed"));
         assert!(!failed(ActionType::RestartService, "active"));
