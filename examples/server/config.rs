@@ -4,13 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use vigil_core::Settings;
-use vigil_core::target::TargetTags;
+use vigil_core::remediator::Route;
+use vigil_core::target::{TargetPattern, TargetTags};
 use vigil_http::{HttpConfig, HttpRemediatorOptions, Origins, Secret};
 use vigil_queue_redis::RedisOptions;
 use vigil_store_postgres::PostgresOptions;
 use vigil_store_sqlite::SqliteOptions;
 
-use crate::file::File;
+use crate::file::{File, RouteEntry};
 use crate::flags::{Flags, Role};
 use vigil_program::{LogFormat, LogLevel};
 
@@ -30,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) redis: Option<RedisOptions>,
     pub(crate) roles: Roles,
     pub(crate) remediator_url: String,
+    /// Which others take what, before that one: their URLs.
+    pub(crate) remediator_routes: Vec<(Route, String)>,
     pub(crate) remediator: HttpRemediatorOptions,
     pub(crate) policies: Vec<PathBuf>,
     pub(crate) settings: Settings,
@@ -94,6 +97,7 @@ impl Config {
             database,
             redis,
             remediator: remediator(&flags, &file)?,
+            remediator_routes: remediator_routes(&file)?,
             policies: policies(&flags, &file),
             settings: settings(&file, roles)?,
             roles,
@@ -181,6 +185,19 @@ fn remediator(flags: &Flags, file: &File) -> Result<HttpRemediatorOptions, Strin
         timeout: file.settings().remediation_timeout,
         connect_timeout: file.connect_timeout().unwrap_or(defaults.connect_timeout),
     })
+}
+
+fn remediator_routes(file: &File) -> Result<Vec<(Route, String)>, String> {
+    let route = |(number, entry): (usize, &RouteEntry)| {
+        let mut route = Route::any().with_actions(entry.actions.iter().copied());
+        if let Some(target) = &entry.target {
+            let pattern = TargetPattern::new(target);
+            route = route
+                .with_targets(pattern.map_err(|error| format!("remediator.routes[{number}].target {}", error.problem))?);
+        }
+        Ok((route, entry.url.clone()))
+    };
+    file.remediator.routes.iter().enumerate().map(route).collect()
 }
 
 fn settings(file: &File, roles: Roles) -> Result<Settings, String> {

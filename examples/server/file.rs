@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 use vigil_core::Settings;
+use vigil_core::action::ActionType;
 
 use crate::flags::Role;
 
@@ -57,6 +58,18 @@ pub(crate) struct Remediator {
     timeout_seconds: Option<Seconds>,
     connect_timeout_seconds: Option<Seconds>,
     deadline_seconds: Option<Seconds>,
+    #[serde(default)]
+    pub(crate) routes: Vec<RouteEntry>,
+}
+
+/// A remediator that takes some of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RouteEntry {
+    pub(crate) target: Option<String>,
+    #[serde(default)]
+    pub(crate) actions: Vec<ActionType>,
+    pub(crate) url: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

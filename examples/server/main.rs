@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use vigil_core::Vigil;
 use vigil_core::clock::StoreClock;
-use vigil_core::remediator::{DryRun, Remediator};
+use vigil_core::remediator::{DryRun, Remediator, RemediatorRouter};
 use vigil_core::store::Store;
 use vigil_http::simulator::Simulator;
 use vigil_http::{HttpRemediator, probes, router, serve};
@@ -135,14 +135,27 @@ impl Backend {
     }
 }
 
-/// It dates its signatures by the Store's clock: this machine's may be wrong.
-fn remediator(config: &Config, clock: Arc<StoreClock>) -> Result<Arc<dyn Remediator>, Fatal> {
+/// What carries actions out: the remediators of the routes, and the one of the URL for what they do not take. Their calls are dated by
+/// the Store's clock: this machine's may be wrong.
+fn remediator(config: &Config, clock: &Arc<StoreClock>) -> Result<Arc<dyn Remediator>, Fatal> {
     if config.remediator_url == "dry-run" {
         tracing::warn!("dry run: nothing is carried out");
         return Ok(Arc::new(DryRun::new()));
     }
-    let remediator = HttpRemediator::new(&config.remediator_url, clock, config.remediator.clone());
-    Ok(Arc::new(remediator.map_err(|error| format!("REMEDIATOR_URL: {}", chain(&error)))?))
+    let one = |key: &str, url: &str| -> Result<Arc<dyn Remediator>, Fatal> {
+        let remediator = HttpRemediator::new(url, clock.clone(), config.remediator.clone());
+        Ok(Arc::new(remediator.map_err(|error| format!("{key}: {}", chain(&error)))?))
+    };
+    let fallback = one("REMEDIATOR_URL", &config.remediator_url)?;
+    if config.remediator_routes.is_empty() {
+        return Ok(fallback);
+    }
+    let mut router = RemediatorRouter::new().with_fallback(fallback);
+    for (number, (route, url)) in config.remediator_routes.iter().enumerate() {
+        tracing::info!(%route, url, "routing");
+        router = router.with_route(route.clone(), one(&format!("remediator.routes[{number}].url"), url)?);
+    }
+    Ok(Arc::new(router))
 }
 
 fn announce(config: &Config, address: SocketAddr, vigil: &Vigil) {

@@ -246,3 +246,20 @@ async fn cors_answers_the_four_documented_origins_and_no_other() {
     let answer = request(&server.address, "GET", "/health", &[("Origin", "http://evil.example")], None).await.unwrap();
     assert!(!answer.head.contains("access-control-allow-origin"), "{}", answer.head);
 }
+
+#[tokio::test]
+async fn a_route_that_makes_no_sense_stops_the_start_with_its_key() {
+    for (route, key) in [
+        (r#"{target: "drift/*", url: "ftp://nowhere"}"#, "remediator.routes[0].url"),
+        (r#"{target: "drift/[", url: "http://127.0.0.1:1/"}"#, "remediator.routes[0].target"),
+        (r#"{target: "drift/*"}"#, "url"),
+        (r#"{actions: [explode], url: "http://127.0.0.1:1/"}"#, "explode"),
+    ] {
+        let folder = folder();
+        std::fs::write(folder.path().join("routes.yaml"), format!("remediator: {{routes: [{route}]}}\n")).unwrap();
+        let mut wrong = command(folder.path());
+        wrong.env("CONFIG_PATH", "routes.yaml").args(["--port", "0"]);
+        let said = refused(wrong).await;
+        assert!(said.contains(key), "{said}");
+    }
+}

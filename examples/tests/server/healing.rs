@@ -127,3 +127,27 @@ async fn it_starts_quickly_on_an_existing_database_and_stops_when_told() {
     println!("started in {:?}, {rss}", begun.elapsed());
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_route_takes_what_matches_it_and_the_remediators_url_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let (remediator, drift) = (FakeRemediator::start().await, FakeRemediator::start().await);
+    let route = format!("{{target: \"drift/*\", actions: [custom], url: \"{}\"}}", drift.url());
+    let short = SHORT.replace("deadline_seconds: 4}", &format!("deadline_seconds: 4, routes: [{route}]}}"));
+    std::fs::write(folder.path().join("short.yaml"), short).unwrap();
+    let arguments = ["--config", "short.yaml", "--remediator-url", &remediator.url()];
+    let mut command = crate::process::command(folder.path());
+    command.args(["--port", "0"]).args(arguments).env("REMEDIATOR_SECRET", "the secret of both of them");
+    let server = Server::run(command).await;
+    for (target, action) in [("drift/shop/policy/p", "custom"), ("drift/shop/policy/q", "restart"), ("web-1", "custom")] {
+        server.post("/api/v1/actions", &json!({"target": target, "action": action})).await;
+        server.action(|action| action["target"] == target && action["status"] == "completed").await;
+    }
+    let targets = |remediator: &FakeRemediator| {
+        let calls = remediator.calls();
+        assert!(calls.iter().all(|call| call.headers.contains_key("x-vigil-signature")), "signed with the same secret");
+        calls.iter().map(vigil_tests::fake_remediator::Call::target).collect::<Vec<_>>()
+    };
+    assert_eq!(targets(&drift), ["drift/shop/policy/p"]);
+    assert_eq!(targets(&remediator), ["drift/shop/policy/q", "web-1"]);
+}
