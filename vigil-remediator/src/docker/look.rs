@@ -57,6 +57,11 @@ impl DockerExecutor {
     /// # Errors
     /// [`RemediatorError::Unavailable`].
     pub async fn image_id(&self, reference: &str) -> Result<Option<String>, RemediatorError> {
+        // It becomes part of a path.
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-:@".contains(c);
+        if reference.is_empty() || reference.contains("..") || !reference.chars().all(is_plain) {
+            return Ok(None);
+        }
         match self.engine().await?.inspect_image(reference).await {
             Ok(image) => Ok(image.id),
             Err(error) if matches!(status(&error), Some(400..=499)) => Ok(None),
