@@ -102,11 +102,12 @@ impl PolicySpec {
     ///
     /// # Errors
     /// [`PolicyError`] if the file as a whole is no list of policies.
+    #[expect(clippy::type_complexity)] // said here, and in what it calls
     pub fn parse_each(text: &str, file: &str) -> Result<(Vec<(Self, Option<u64>)>, Vec<FieldError>), PolicyError> {
         Self::read_all(text, file, None)
     }
 
-    #[expect(clippy::type_complexity)] // said once, and only here
+    #[expect(clippy::type_complexity)] // as above
     fn read_all(
         text: &str,
         file: &str,
