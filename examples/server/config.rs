@@ -192,8 +192,9 @@ fn remediator_routes(file: &File) -> Result<Vec<(Route, String)>, String> {
         let mut route = Route::any().with_actions(entry.actions.iter().copied());
         if let Some(target) = &entry.target {
             let pattern = TargetPattern::new(target);
-            route = route
-                .with_targets(pattern.map_err(|error| format!("remediator.routes[{number}].target {}", error.problem))?);
+            route = route.with_targets(
+                pattern.map_err(|error| format!("remediator.routes[{number}].target {}", error.problem))?,
+            );
         }
         Ok((route, entry.url.clone()))
     };

@@ -224,8 +224,7 @@ impl Config {
         let text =
             if text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#')) { "{}" } else { text };
         let wrong = |message: String| ConfigError::Parse { path: path.to_owned(), message };
-        let file: File =
-            serde_saphyr::from_str(text).map_err(|error| wrong(error.without_snippet().to_string()))?;
+        let file: File = serde_saphyr::from_str(text).map_err(|error| wrong(error.without_snippet().to_string()))?;
         let (mut sources, mut names) = (Vec::new(), BTreeSet::new());
         for (index, written) in file.sources.into_iter().enumerate() {
             let line = written.referenced.line();
@@ -256,7 +255,10 @@ impl Written {
                 && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         };
         if !is_name(&self.name) {
-            return Err(("name", "must be 1 to 40 lower-case letters, digits and hyphens, not a hyphen first".to_owned()));
+            return Err((
+                "name",
+                "must be 1 to 40 lower-case letters, digits and hyphens, not a hyphen first".to_owned(),
+            ));
         }
         let place = match (self.path, self.git) {
             (Some(path), None) => Place::Path(path),
@@ -272,7 +274,8 @@ impl Written {
         kinds.extend(self.units.map(KindConfig::Units));
         kinds.extend(self.policies.map(KindConfig::Policies));
         let kind = kinds.pop().filter(|_| kinds.is_empty()).ok_or_else(|| {
-            ("kubernetes", "compose, units or policies must say what is declared, one of them: `policies: {}`, say".to_owned())
+            let what = "(or compose, units, policies) must say what is declared, one of them, such as `policies: {}`";
+            ("kubernetes", what.to_owned())
         })?;
         if self.cooldown_seconds > LONGEST_COOLDOWN {
             return Err(("cooldown_seconds", format!("must be from 0 to {LONGEST_COOLDOWN}")));

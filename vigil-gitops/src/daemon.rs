@@ -54,7 +54,9 @@ pub enum DaemonError {
     #[error("{0}")]
     Server(String),
     /// The state cannot be read.
-    #[error("the state in {folder} cannot be used: remove it if it is broken, and what was told before stays until it is stale")]
+    #[error(
+        "the state in {folder} cannot be used: remove it if it is broken, and what was told before stays until it is stale"
+    )]
     State {
         /// Where it is.
         folder: PathBuf,
@@ -104,8 +106,7 @@ impl Daemon {
         let memory = Arc::new(Memory::open(&config.state).map_err(state)?);
         let ledger = Ledger::open(&config.state.join("heals.redb"))?;
         let (telemetry, wake) = (Arc::new(Telemetry::new()), Arc::new(Notify::new()));
-        let executor =
-            DriftExecutor::new(&sources, memory.clone(), telemetry.clone(), clock.clone(), wake.clone());
+        let executor = DriftExecutor::new(&sources, memory.clone(), telemetry.clone(), clock.clone(), wake.clone());
         let pattern = TargetPattern::new("drift/*").expect("the pattern is one");
         let route = Route::any().with_targets(pattern);
         let rule = Rule { route, executor: "drift".to_owned(), object: None, dry_run: false };

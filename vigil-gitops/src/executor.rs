@@ -52,7 +52,8 @@ impl DriftExecutor {
 
     fn source(&self, target: &str) -> Result<&Arc<Watched>, String> {
         let name = target.strip_prefix("drift/").and_then(|rest| rest.split('/').next());
-        let name = name.ok_or_else(|| format!("'{target}' is no drift: those are called drift/<source>/<kind>/<name>"))?;
+        let name =
+            name.ok_or_else(|| format!("'{target}' is no drift: those are called drift/<source>/<kind>/<name>"))?;
         self.sources.get(name).ok_or_else(|| format!("no source is called '{name}'"))
     }
 
@@ -95,9 +96,10 @@ impl DriftExecutor {
             rejected => return Ok(rejected),
         };
         match self.item(source, target).await {
-            Ok(Some(Item { state: ItemState::Drifted(drift), .. })) => {
-                Ok(Outcome::Failed { reason: format!("healed, and not as declared: {}", drift.summary), retryable: true })
-            }
+            Ok(Some(Item { state: ItemState::Drifted(drift), .. })) => Ok(Outcome::Failed {
+                reason: format!("healed, and not as declared: {}", drift.summary),
+                retryable: true,
+            }),
             Ok(_) => Ok(Outcome::Succeeded { details }),
             // Metrics will tell.
             Err(error) => Err(RemediatorError::Indeterminate(error.into())),

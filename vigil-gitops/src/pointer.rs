@@ -33,7 +33,9 @@ impl Ignore {
         let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         rules
             .iter()
-            .filter(|rule| is(&rule.kind, &item.kind) && is(&rule.namespace, &item.namespace) && is(&rule.name, &item.name))
+            .filter(|rule| {
+                is(&rule.kind, &item.kind) && is(&rule.namespace, &item.namespace) && is(&rule.name, &item.name)
+            })
             .flat_map(|rule| rule.pointers.iter().cloned())
             .collect()
     }
@@ -45,7 +47,8 @@ impl Pointer {
     /// # Errors
     /// A sentence, if it does not begin with a slash or ends in nothing.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("'{text}' is no JSON pointer: write /spec/replicas, with ~1 for a slash and ~0 for a tilde");
+        let wrong =
+            || format!("'{text}' is no JSON pointer: write /spec/replicas, with ~1 for a slash and ~0 for a tilde");
         let rest = text.strip_prefix('/').ok_or_else(wrong)?;
         let segments: Vec<String> =
             rest.split('/').map(|segment| segment.replace("~1", "/").replace("~0", "~")).collect();
@@ -144,7 +147,10 @@ mod tests {
 
     #[test]
     fn a_pointer_takes_out_what_it_points_at_and_a_star_any_one() {
-        assert_eq!(without("/spec/replicas", json!({"spec": {"replicas": 3, "paused": true}})), json!({"spec": {"paused": true}}));
+        assert_eq!(
+            without("/spec/replicas", json!({"spec": {"replicas": 3, "paused": true}})),
+            json!({"spec": {"paused": true}})
+        );
         assert_eq!(without("/a~1b", json!({"a/b": 1, "c": 2})), json!({"c": 2}));
         let containers = json!({"c": [{"image": "a", "name": "x"}, {"image": "b"}]});
         assert_eq!(without("/c/*/image", containers.clone()), json!({"c": [{"name": "x"}, {}]}));

@@ -81,7 +81,7 @@ impl Rounds {
     pub(crate) async fn round(&self, begun: Instant, everything: bool) -> Report {
         let mut report = Report::default();
         let looks = self.sources.iter().filter(|source| source.config().mode != Mode::Off).map(async |source| {
-            if !everything && !source.is_due() {
+            if source.is_busy() || !(everything || source.is_due()) {
                 return (source, None);
             }
             let (kind, name) = (source.config().kind.word(), source.name());
@@ -123,7 +123,9 @@ impl Rounds {
         let round = Round::new(&compared, &self.memory.kept(), self.clock.now());
         let healed: BTreeSet<_> = compared
             .iter()
-            .flat_map(|(source, comparison)| comparison.iter().flat_map(move |c| &c.items).map(move |item| (source, item)))
+            .flat_map(|(source, comparison)| {
+                comparison.iter().flat_map(move |c| &c.items).map(move |item| (source, item))
+            })
             .filter(|(_, item)| item.state == ItemState::Same)
             .map(|(source, item)| target_of(source, &item.key()))
             .collect();

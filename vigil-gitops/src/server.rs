@@ -178,7 +178,11 @@ impl Server {
     async fn call(&self, request: RequestBuilder) -> Result<reqwest::Response, ServerError> {
         let answer = request.send().await.map_err(|error| {
             let error = error.without_url();
-            if error.is_connect() || error.is_builder() { ServerError::Away(error) } else { ServerError::NoAnswer(error) }
+            if error.is_connect() || error.is_builder() {
+                ServerError::Away(error)
+            } else {
+                ServerError::NoAnswer(error)
+            }
         })?;
         let status = answer.status();
         if status.is_success() {

@@ -24,7 +24,11 @@ pub(crate) async fn keep(server: &Server, source: &Watched) -> Result<(), String
         Some(live) => server.update(&name, &live, &wanted).await.map(|()| "corrected"),
     };
     let what = changed.map_err(|error| told(&name, &error))?;
-    tracing::info!(policy = name, auto_remediate = wanted["auto_remediate"].as_bool(), "the source's policy was {what}");
+    tracing::info!(
+        policy = name,
+        auto_remediate = wanted["auto_remediate"].as_bool(),
+        "the source's policy was {what}"
+    );
     Ok(())
 }
 
@@ -64,7 +68,9 @@ fn wanted(name: &str, source: &Watched) -> Value {
 }
 
 fn foreign(name: &str) -> String {
-    format!("the policy '{name}' was made by hand: it is left alone, and nothing heals the source until it is renamed or removed")
+    format!(
+        "the policy '{name}' was made by hand: it is left alone, and nothing heals the source until it is renamed or removed"
+    )
 }
 
 fn told(name: &str, error: &ServerError) -> String {

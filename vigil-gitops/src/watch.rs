@@ -44,7 +44,10 @@ impl Watch {
             let (place, mode) = if path.is_dir() {
                 (path.as_path(), RecursiveMode::Recursive)
             } else {
-                (path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")), RecursiveMode::NonRecursive)
+                (
+                    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+                    RecursiveMode::NonRecursive,
+                )
             };
             if let Err(error) = watcher.watch(place, mode) {
                 tracing::warn!(%error, path = %path.display(), "cannot be watched: it is compared every interval");

@@ -114,10 +114,14 @@ impl Watched {
         self.config.suspend.iter().any(|window| window.contains(now))
     }
 
-    /// Whether it is compared in a round of its own accord.
+    /// Whether the last failure was long enough ago.
     pub(crate) fn is_due(&self) -> bool {
-        self.config.mode != Mode::Off
-            && self.known().backoff.and_then(|backoff| backoff.left(self.clock.now())).is_none()
+        self.known().backoff.and_then(|backoff| backoff.left(self.clock.now())).is_none()
+    }
+
+    /// Whether it is being compared or healed: the others need not wait for that, and after a heal there is another round.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.turn.try_lock().is_err()
     }
 
     /// Fetches and compares.
@@ -192,7 +196,11 @@ impl Watched {
             Err(error) => {
                 let why = chain(&error);
                 if known.error.as_ref() != Some(&why) {
-                    tracing::error!(source = name, error = why, "cannot be compared: it is tried again, later and later");
+                    tracing::error!(
+                        source = name,
+                        error = why,
+                        "cannot be compared: it is tried again, later and later"
+                    );
                 }
                 known.backoff = Some(Backoff::after(known.backoff, self.first_wait, now));
                 known.error = Some(why);

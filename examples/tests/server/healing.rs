@@ -139,7 +139,8 @@ async fn a_route_takes_what_matches_it_and_the_remediators_url_the_rest() {
     let mut command = crate::process::command(folder.path());
     command.args(["--port", "0"]).args(arguments).env("REMEDIATOR_SECRET", "the secret of both of them");
     let server = Server::run(command).await;
-    for (target, action) in [("drift/shop/policy/p", "custom"), ("drift/shop/policy/q", "restart"), ("web-1", "custom")] {
+    for (target, action) in [("drift/shop/policy/p", "custom"), ("drift/shop/policy/q", "restart"), ("web-1", "custom")]
+    {
         server.post("/api/v1/actions", &json!({"target": target, "action": action})).await;
         server.action(|action| action["target"] == target && action["status"] == "completed").await;
     }

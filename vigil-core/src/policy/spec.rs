@@ -118,8 +118,8 @@ impl PolicySpec {
             return Ok((Vec::new(), Vec::new()));
         }
         let document = Node::of_yaml(text).map_err(|error| PolicyError::syntax(file, &error))?;
-        let (items, base) = policies_of(&document)
-            .map_err(|errors| PolicyError::Invalid { file: Some(file.to_owned()), errors })?;
+        let (items, base) =
+            policies_of(&document).map_err(|errors| PolicyError::Invalid { file: Some(file.to_owned()), errors })?;
         let mut specs = Vec::new();
         let mut errors = Vec::new();
         let mut seen: BTreeMap<PolicyName, usize> = BTreeMap::new();

@@ -87,9 +87,7 @@ impl PoliciesSource {
         match pair {
             Pair::Missing(declared) => ItemState::Drifted(missing(&declared.json)),
             Pair::Surplus if all_read => ItemState::Drifted(surplus()),
-            Pair::Surplus => {
-                ItemState::Unknown("not declared in the files that can be read; others cannot".to_owned())
-            }
+            Pair::Surplus => ItemState::Unknown("not declared in the files that can be read; others cannot".to_owned()),
             Pair::Both(_, live) if !self.owns(live) => ItemState::Unknown(self.foreign(live)),
             Pair::Both(declared, live) => match canonical(&live.json) {
                 Ok(live) => {
@@ -104,7 +102,9 @@ impl PoliciesSource {
     fn foreign(&self, live: &LivePolicy) -> String {
         match (live.managed_by(), live.json["source"]["path"].as_str()) {
             (Some(other), _) => format!("a policy of this name is kept by {other}: it is left alone"),
-            (None, Some(path)) => format!("a policy of this name comes from the server's file {path}: it is left alone"),
+            (None, Some(path)) => {
+                format!("a policy of this name comes from the server's file {path}: it is left alone")
+            }
             (None, None) => "a policy of this name was made by hand: it is left alone".to_owned(),
         }
     }
