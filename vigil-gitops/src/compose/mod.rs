@@ -120,7 +120,7 @@ pub struct ComposeSource {
 }
 
 /// What its items are called.
-const KIND: &str = "ComposeService";
+const KIND: &str = "service";
 /// Asks to be left alone, if it is `disabled`.
 const RECONCILE: &str = "vigil.io/reconcile";
 /// How long the command may take to print what the files mean.

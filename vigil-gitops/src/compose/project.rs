@@ -1,4 +1,4 @@
-//! [`Project`]: the services of a Compose project, as the files declare them.
+//! [`Service`]: what a Compose project is to run, as the files declare it.
 
 use std::collections::BTreeMap;
 use std::path::Path;

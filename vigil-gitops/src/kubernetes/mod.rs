@@ -12,7 +12,7 @@ use vigil_core::remediator::{Outcome, RemediatorError};
 use vigil_program::chain;
 use vigil_remediator::kubernetes::{APPLY, Api, KubernetesError, Refusal};
 
-use crate::declaration::{Comparison, Item, ItemKey, ItemState, Problem};
+use crate::declaration::{Comparison, Item, ItemKey, ItemState, Origin, Problem};
 use crate::diff::{diff, missing};
 use crate::pointer::{Ignore, Pointer};
 use crate::source::{Source, SourceError};
@@ -123,6 +123,12 @@ impl KubernetesSource {
         resource: &Resource,
     ) -> (ItemState, Option<Problem>) {
         let about = |error: RemediatorError| (ItemState::Unknown(told(&error, &manifest.body)), None);
+        // What the server does not take is a problem of the file too, if the file is why.
+        let unfit = |message: String, is_its_own: bool| {
+            let Origin { file, line } = manifest.origin.clone();
+            let problem = is_its_own.then(|| Problem { file, line, message: format!("{key}: {message}") });
+            (ItemState::Unknown(message), problem)
+        };
         if shape::is_suspended(&manifest.body) {
             return (suspended("declared"), None);
         }
@@ -146,15 +152,15 @@ impl KubernetesSource {
             Ok(Ok(applied)) => applied,
             Ok(Err(refusal)) => {
                 let message = refused(&refusal, &manifest.body);
-                let problem = Problem {
-                    file: manifest.origin.file.clone(),
-                    line: manifest.origin.line,
-                    message: format!("{key}: {message}"),
-                };
                 let is_its_own = matches!(refusal.status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY);
-                return (ItemState::Unknown(message), is_its_own.then_some(problem));
+                return unfit(message, is_its_own);
             }
-            Err(error) => return about(error),
+            Err(error) => {
+                return match misfit(&error, &manifest.body) {
+                    Some(message) => unfit(message, true),
+                    None => about(error),
+                };
+            }
         };
         let (mut applied, mut live) = (shape::essence(&applied), shape::essence(&live));
         shape::hide(&mut applied, Some(&mut live));
@@ -214,7 +220,12 @@ impl Source for KubernetesSource {
     async fn heal(&self, root: &Path, item: &ItemKey) -> Result<Outcome, RemediatorError> {
         let declared = self.declared(root, &mut Vec::new()).await;
         let declared = declared.map_err(|error| RemediatorError::Unavailable(error.into()))?;
-        let Some(found) = declared.into_iter().find(|declared| declared.key == *item) else {
+        // Whose kind nobody knows now, its namespace cannot be told either.
+        let is_unclear =
+            |one: &Declared| one.resource.is_err() && (&one.key.kind, &one.key.name) == (&item.kind, &item.name);
+        let known = declared.iter().position(|one| one.key == *item);
+        let found = known.or_else(|| declared.iter().position(is_unclear));
+        let Some(found) = found.and_then(|index| declared.into_iter().nth(index)) else {
             return Ok(Outcome::Rejected { reason: format!("{item} is not declared any more") });
         };
         let resource = found.resource.map_err(|why| RemediatorError::Unavailable(why.into()))?;
@@ -231,10 +242,14 @@ impl Source for KubernetesSource {
                 details: Some(format!("{item} was {what} as declared in {}", manifest.origin)),
             }),
             Ok(Err(refusal)) => Ok(Outcome::Rejected { reason: refused(&refusal, &manifest.body) }),
-            Err(RemediatorError::Indeterminate(_)) if shape::is_secret(&manifest.body) => Err(
-                RemediatorError::Indeterminate("the answer is not shown, as it may hold values of the Secret".into()),
-            ),
-            Err(error) => Err(error),
+            Err(error) => match misfit(&error, &manifest.body) {
+                Some(reason) => Ok(Outcome::Rejected { reason }),
+                None if shape::is_secret(&manifest.body) && matches!(error, RemediatorError::Indeterminate(_)) => {
+                    let hidden = "the answer is not shown, as it may hold values of the Secret";
+                    Err(RemediatorError::Indeterminate(hidden.into()))
+                }
+                None => Err(error),
+            },
         }
     }
 
@@ -262,6 +277,20 @@ fn suspended(which: &str) -> ItemState {
 /// An error in words; without them if they may hold what must not be told.
 fn told(error: &RemediatorError, object: &Value) -> String {
     if shape::is_secret(object) { error.to_string() } else { chain(error) }
+}
+
+/// What the API server says of a manifest that it does not understand, and with which it so did nothing: older ones (1.20) answer 500 then,
+/// as where a port names no `protocol`, or a quantity is a number.
+fn misfit(error: &RemediatorError, object: &Value) -> Option<String> {
+    let RemediatorError::Indeterminate(why) = error else { return None };
+    let why = why.to_string();
+    let beginnings = ["failed to create typed patch object", "failed to convert new object"];
+    let is_misfit = beginnings.iter().any(|beginning| why.contains(beginning));
+    is_misfit.then(|| match shape::is_secret(object) {
+        true => "the API server does not understand it; its words are not shown, as they may hold values of the Secret"
+            .to_owned(),
+        false => why,
+    })
 }
 
 fn refused(refusal: &Refusal, object: &Value) -> String {

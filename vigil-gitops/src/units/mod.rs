@@ -81,8 +81,8 @@ pub struct UnitsSource {
 }
 
 /// What its items are called.
-const UNIT: &str = "SystemdUnit";
-const PROCESS: &str = "Process";
+const UNIT: &str = "unit";
+const PROCESS: &str = "process";
 /// How long a unit may take to start or stop.
 const JOB: Duration = Duration::from_secs(90);
 
@@ -128,10 +128,14 @@ impl UnitsSource {
         }
         let pointers = Ignore::pointers_of(&self.ignored, &ItemKey::new(UNIT, "", &wanted.unit));
         let Some(mut drift) = diff(&declared, &live, &pointers) else { return Ok(ItemState::Same) };
-        if drift.summary.starts_with("/active") {
-            let declared = if wanted.active { "active" } else { "inactive" };
-            drift.summary = format!("it is {} ({}), declared {declared}", unit.active, unit.sub);
+        let word = |yes: bool, one: &'static str, other: &'static str| if yes { one } else { other };
+        let mut is = format!("{} ({})", unit.active, unit.sub);
+        let mut should = word(wanted.active, "active", "inactive").to_owned();
+        if let Some(enabled) = wanted.enabled {
+            is = format!("{is} and {}", unit.file);
+            should = format!("{should} and {}", word(enabled, "enabled", "disabled"));
         }
+        drift.summary = format!("it is {is}, declared {should}");
         Ok(ItemState::Drifted(drift))
     }
 

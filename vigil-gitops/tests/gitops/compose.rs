@@ -80,7 +80,7 @@ impl Bench {
 }
 
 fn key(service: &str) -> ItemKey {
-    ItemKey::new("ComposeService", "shop", service)
+    ItemKey::new("service", "shop", service)
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn services_that_live_as_they_are_declared_are_the_same() {
     let comparison = bench.compare().await;
     let mut all = said(&comparison);
     all.sort();
-    let same = |name: &str| format!("ComposeService/shop/{name} same");
+    let same = |name: &str| format!("service/shop/{name} same");
     assert_eq!(all, [same("built"), same("db"), same("web")]);
     let web = comparison.items.iter().find(|item| item.name == "web").unwrap();
     assert_eq!(web.origin.to_string(), "compose.yaml:2");
@@ -159,7 +159,7 @@ async fn every_way_to_differ_is_drift_with_its_patch() {
         bench.engine.image("web:1", "sha256:w1");
         lives(&bench.engine);
         let comparison = bench.compare().await;
-        assert_eq!(said(&comparison), [format!("ComposeService/shop/web drifted: {summary}")]);
+        assert_eq!(said(&comparison), [format!("service/shop/web drifted: {summary}")]);
         assert_eq!(patch(&comparison, &key("web")), expected, "{summary}");
     }
 }
@@ -173,7 +173,7 @@ async fn what_drifted_is_healed_by_up_of_that_service_alone() {
     let env = bench.tool("env");
     assert!(env.contains("TAG=1\n") && env.contains(&format!("DOCKER_HOST=unix://{}", bench.engine.socket.display())));
     assert!(!env.contains("CARGO"), "the environment of this program is its own: {env}");
-    assert_eq!(bench.heal("gone").await, "rejected: ComposeService/shop/gone is not declared any more");
+    assert_eq!(bench.heal("gone").await, "rejected: service/shop/gone is not declared any more");
 }
 
 #[tokio::test]
@@ -206,12 +206,12 @@ async fn a_service_whose_label_asks_to_be_left_alone_is() {
     assert_eq!(
         all,
         [
-            format!("ComposeService/shop/db suspended: the declared {why}"),
-            format!("ComposeService/shop/web suspended: the live {why}")
+            format!("service/shop/db suspended: the declared {why}"),
+            format!("service/shop/web suspended: the live {why}")
         ]
     );
     for service in ["web", "db"] {
-        let expected = format!("rejected: a label of ComposeService/shop/{service} asks to leave it alone");
+        let expected = format!("rejected: a label of service/shop/{service} asks to leave it alone");
         assert_eq!(bench.heal(service).await, expected);
     }
     assert!(!bench.tool("asked").contains(" up "));
@@ -224,7 +224,7 @@ async fn what_is_ignored_is_no_drift() {
     let bench = Bench::with(json!({"web": {"image": "web:1"}}), "", vec![rule("/running"), rule("/replicas")]).await;
     bench.engine.container("web", 1, "web:1", "sha256:w1", "exited");
     bench.engine.container("web", 2, "web:1", "sha256:w1", "running");
-    assert_eq!(bench.said().await, ["ComposeService/shop/web same"]);
+    assert_eq!(bench.said().await, ["service/shop/web same"]);
 }
 
 #[tokio::test]

@@ -206,7 +206,7 @@ async fn values_of_a_secret_are_never_told() {
     for value in ["ZGVjbGFyZWQ=", "bGl2ZQ==", "c2hvcA=="] {
         assert!(!format!("{comparison:?}").contains(value), "{comparison:?}");
     }
-    for reply in [Reply::Invalid, Reply::Forbidden, Reply::Broken] {
+    for reply in [Reply::Invalid, Reply::Forbidden, Reply::Broken, Reply::Misfit] {
         bench.cluster.script(&[reply, reply]);
         let comparison = format!("{:?}", bench.compare().await);
         let healed = bench.source.heal(bench.folder.path(), &key).await;
@@ -226,6 +226,11 @@ async fn every_answer_to_a_heal_means_one_thing() {
         (Reply::Throttled, "throttled: 7"),
         (Reply::Busy, "throttled: 7"),
         (Reply::Broken, "indeterminate"),
+        // Older servers say so of a manifest that they do not understand.
+        (
+            Reply::Misfit,
+            "rejected: the API server answered 500 Internal Server Error: quoted: failed to create typed patch object: .spec.ports: element 0",
+        ),
         (Reply::HangUp, "indeterminate"),
     ] {
         let bench = Bench::new(vec![]).await;

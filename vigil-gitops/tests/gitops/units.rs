@@ -46,7 +46,7 @@ impl Bench {
     }
 
     fn key(&self) -> ItemKey {
-        ItemKey::new("Process", "", &self.name)
+        ItemKey::new("process", "", &self.name)
     }
 
     async fn compare(&self) -> Comparison {
@@ -84,11 +84,11 @@ async fn what_should_run_and_does_not_is_started_on_its_own() {
     let bench = Bench::new();
     bench.declare(1);
     let comparison = bench.compare().await;
-    assert_eq!(said(&comparison), [format!("Process/{} drifted: 0 of 1 processes run", bench.name)]);
+    assert_eq!(said(&comparison), [format!("process/{} drifted: 0 of 1 processes run", bench.name)]);
     assert_eq!(patch(&comparison, &bench.key()), r#"[{"op":"replace","path":"/count","value":1}]"#);
     assert_eq!(comparison.items[0].origin.to_string(), "units.yaml:1");
     assert_eq!(bench.heal().await, format!("succeeded: 1 started, 1 processes '{}' run", bench.name));
-    assert_eq!(said(&bench.compare().await), [format!("Process/{} same", bench.name)]);
+    assert_eq!(said(&bench.compare().await), [format!("process/{} same", bench.name)]);
     let pid = bench.pids()[0];
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let session = stat.rsplit_once(") ").unwrap().1.split(' ').nth(3).unwrap().to_owned();
@@ -113,13 +113,13 @@ async fn as_many_are_started_as_there_are_too_few() {
     let first = bench.pids();
     bench.declare(3);
     let comparison = bench.compare().await;
-    assert_eq!(said(&comparison), [format!("Process/{} drifted: 1 of 3 processes run", bench.name)]);
+    assert_eq!(said(&comparison), [format!("process/{} drifted: 1 of 3 processes run", bench.name)]);
     assert!(bench.heal().await.starts_with("succeeded: 2 started, 3 processes"));
     assert_eq!(bench.heal().await, format!("succeeded: 3 processes '{}' run already", bench.name), "twice is once");
     let now = bench.pids();
     assert!(now.len() == 3 && now.contains(&first[0]));
     bench.declare(2);
-    assert_eq!(said(&bench.compare().await), [format!("Process/{} same", bench.name)], "it is the fewest");
+    assert_eq!(said(&bench.compare().await), [format!("process/{} same", bench.name)], "it is the fewest");
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn what_is_started_is_started_without_a_shell_or_not_at_all() {
     bench.list(&format!("processes: [{{name: {}, start: [/nowhere/program]}}]", bench.name));
     assert!(bench.heal().await.starts_with("failed (false): /nowhere/program ended with exit status: 127"));
     bench.list("units: []");
-    assert_eq!(bench.heal().await, format!("rejected: Process/{} is not declared any more", bench.name));
+    assert_eq!(bench.heal().await, format!("rejected: process/{} is not declared any more", bench.name));
 }
 
 #[tokio::test]
@@ -171,10 +171,10 @@ async fn without_a_bus_units_are_unknown_and_processes_are_compared() {
     bench.source.ping().await.unwrap();
     bench.list(&format!("units: [{{unit: shop}}]\nprocesses: [{{name: {}}}]", bench.name));
     let comparison = said(&bench.compare().await);
-    assert!(comparison[0].starts_with("SystemdUnit/shop.service unknown: "), "{comparison:?}");
+    assert!(comparison[0].starts_with("unit/shop.service unknown: "), "{comparison:?}");
     assert!(comparison[1].contains("drifted"));
     assert!(bench.source.ping().await.is_err());
-    let unit = ItemKey::new("SystemdUnit", "", "shop.service");
+    let unit = ItemKey::new("unit", "", "shop.service");
     assert_eq!(word(&bench.source.heal(bench.folder.path(), &unit).await), "unavailable");
     bench.list("units: [{unit: shop}]");
     let nothing = bench.source.compare(bench.folder.path()).await;

@@ -47,6 +47,18 @@ impl Project {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
+    /// As somebody does it by hand.
+    fn compose(&self, arguments: &[&str]) {
+        let status = Command::new("docker-compose")
+            .args(["-p", self.name])
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env("DOCKER_HOST", format!("unix://{}", self.socket))
+            .env("REPLICAS", "2")
+            .status();
+        assert!(status.unwrap().success(), "{arguments:?}");
+    }
+
     fn containers(&self, service: &str) -> Vec<String> {
         let project = format!("label=com.docker.compose.project={}", self.name);
         let service = format!("label=com.docker.compose.service={service}");
@@ -64,7 +76,7 @@ impl Project {
     }
 
     fn key(&self, service: &str) -> ItemKey {
-        ItemKey::new("ComposeService", self.name, service)
+        ItemKey::new("service", self.name, service)
     }
 
     /// Every item in a line, in the order of the names.
@@ -82,8 +94,8 @@ const SLEEPS: &str = "trap exit TERM; while :; do busybox sleep 0.1; done";
 async fn every_way_to_differ_is_found_and_healed() {
     let Some(project) = Project::new("drifting") else { return };
     project.declare("vigil-test");
-    let missing = |service: &str| format!("ComposeService/drifting/{service} drifted: it is missing");
-    let same = |service: &str| format!("ComposeService/drifting/{service} same");
+    let missing = |service: &str| format!("service/drifting/{service} drifted: it is missing");
+    let same = |service: &str| format!("service/drifting/{service} same");
     assert_eq!(project.said().await, [missing("db"), missing("web")]);
     project.heal("web").await;
     assert_eq!(project.said().await, [missing("db"), same("web")], "it alone was started");
@@ -102,17 +114,10 @@ async fn every_way_to_differ_is_found_and_healed() {
 
     // One removed, then one too many.
     project.docker(&["rm", "-f", &web[1]]);
-    assert_eq!(project.said().await[1], "ComposeService/drifting/web drifted: /replicas is 1, declared 2");
+    assert_eq!(project.said().await[1], "service/drifting/web drifted: /replicas is 1, declared 2");
     project.heal("web").await;
-    let labels = [
-        "com.docker.compose.project=drifting",
-        "com.docker.compose.service=web",
-        "com.docker.compose.container-number=7",
-    ];
-    let labels: Vec<&str> = labels.iter().flat_map(|label| ["--label", label]).collect();
-    let more = [&["run", "-d", "--network", "none"][..], &labels, &["vigil-test", "sh", "-c", SLEEPS]].concat();
-    project.docker(&more);
-    assert_eq!(project.said().await[1], "ComposeService/drifting/web drifted: /replicas is 3, declared 2");
+    project.compose(&["up", "-d", "--no-deps", "--scale", "web=3", "web"]);
+    assert_eq!(project.said().await[1], "service/drifting/web drifted: /replicas is 3, declared 2");
     project.heal("web").await;
     assert_eq!(project.said().await, [same("db"), same("web")]);
 

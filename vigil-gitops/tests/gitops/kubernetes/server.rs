@@ -22,6 +22,7 @@ pub(super) enum Reply {
     Throttled,
     Busy,
     Broken,
+    Misfit,
     HangUp,
     Silence,
 }
@@ -131,6 +132,10 @@ async fn answer(State(script): State<Arc<Script>>, request: Request) -> Response
         Some(Reply::Throttled) => (wait, status(StatusCode::TOO_MANY_REQUESTS, "slow down")).into_response(),
         Some(Reply::Busy) => (wait, status(StatusCode::SERVICE_UNAVAILABLE, "starting")).into_response(),
         Some(Reply::Broken) => status(StatusCode::INTERNAL_SERVER_ERROR, "quoted: etcd leader changed"),
+        Some(Reply::Misfit) => status(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "quoted: failed to create typed patch object: .spec.ports: element 0",
+        ),
         Some(Reply::HangUp) => panic!("hangs up, as scripted"),
         Some(Reply::Silence) => {
             script.silent.notify_one();

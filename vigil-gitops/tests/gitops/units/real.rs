@@ -57,7 +57,7 @@ fn script(folder: &str, verb: &str, arguments: &[&str]) -> String {
 }
 
 fn key(unit: &str) -> ItemKey {
-    ItemKey::new("SystemdUnit", "", unit)
+    ItemKey::new("unit", "", unit)
 }
 
 #[tokio::test]
@@ -71,8 +71,8 @@ async fn units_are_made_as_they_are_declared() {
     assert_eq!(
         said(&comparison),
         [
-            "SystemdUnit/declared-up.service drifted: it is inactive (dead), declared active; and 1 more",
-            "SystemdUnit/declared-down.service drifted: it is active (running), declared inactive",
+            "unit/declared-up.service drifted: it is inactive (dead) and disabled, declared active and enabled",
+            "unit/declared-down.service drifted: it is active (running), declared inactive",
         ]
     );
     assert_eq!(
@@ -88,7 +88,7 @@ async fn units_are_made_as_they_are_declared() {
     assert!(machine.heal("declared-down.service").await.starts_with("succeeded: StopUnit"));
     assert_eq!(machine.run(&["systemctl", "is-enabled", "declared-up"]), "enabled");
     assert_eq!(machine.run(&["systemctl", "is-active", "declared-down"]), "inactive");
-    let same = ["SystemdUnit/declared-up.service same", "SystemdUnit/declared-down.service same"];
+    let same = ["unit/declared-up.service same", "unit/declared-down.service same"];
     assert_eq!(machine.said().await, same);
     assert_eq!(machine.heal("declared-up.service").await, "succeeded: declared-up.service is same already");
     machine.source.ping().await.unwrap();
@@ -100,12 +100,12 @@ async fn a_unit_whose_process_was_killed_is_started_again() {
     machine.unit("killed", "[Service]\nExecStart=sleep 600\n");
     machine.run(&["systemctl", "start", "killed"]);
     machine.declare("units: [{unit: killed}]");
-    assert_eq!(machine.said().await, ["SystemdUnit/killed.service same"]);
+    assert_eq!(machine.said().await, ["unit/killed.service same"]);
     machine.run(&["systemctl", "kill", "-s", "KILL", "killed"]);
-    let drifted = "SystemdUnit/killed.service drifted: it is failed (failed), declared active";
+    let drifted = "unit/killed.service drifted: it is failed (failed), declared active";
     eventually("the drift", async || (machine.said().await == [drifted]).then_some(())).await;
     assert!(machine.heal("killed.service").await.starts_with("succeeded: StartUnit"));
-    assert_eq!(machine.said().await, ["SystemdUnit/killed.service same"]);
+    assert_eq!(machine.said().await, ["unit/killed.service same"]);
 }
 
 #[tokio::test]
@@ -116,9 +116,9 @@ async fn what_cannot_be_started_or_is_not_there_says_so() {
     assert_eq!(
         machine.said().await,
         [
-            "SystemdUnit/hopeless.service drifted: it is inactive (dead), declared active",
-            "SystemdUnit/nowhere.service drifted: it is missing",
-            "SystemdUnit/nothing.service same",
+            "unit/hopeless.service drifted: it is inactive (dead), declared active",
+            "unit/nowhere.service drifted: it is missing",
+            "unit/nothing.service same",
         ]
     );
     let answer = machine.heal("hopeless.service").await;
@@ -133,7 +133,7 @@ async fn a_unit_that_is_on_its_way_is_not_judged() {
     machine.unit("slowly", "[Service]\nExecStartPre=/bin/sleep 3\nExecStart=sleep 600\n");
     machine.declare("units: [{unit: slowly}]");
     machine.run(&["systemctl", "--no-block", "start", "slowly"]);
-    let on_its_way = "SystemdUnit/slowly.service unknown: it is activating (start-pre)";
+    let on_its_way = "unit/slowly.service unknown: it is activating (start-pre)";
     eventually("the start", async || (machine.said().await == [on_its_way]).then_some(())).await;
-    eventually("its end", async || (machine.said().await == ["SystemdUnit/slowly.service same"]).then_some(())).await;
+    eventually("its end", async || (machine.said().await == ["unit/slowly.service same"]).then_some(())).await;
 }
