@@ -112,11 +112,8 @@ impl PoliciesSource {
     /// What is put in force: the declaration, with what is ignored as it lives.
     fn healed(&self, name: &str, declared: &Declared, live: &LivePolicy) -> Value {
         let mut json = declared.json.clone();
-        for pointer in Ignore::pointers_of(&self.ignore, &key(name)) {
-            let pointer = pointer.to_string();
-            if let (Some(place), Some(value)) = (json.pointer_mut(&pointer), live.json.pointer(&pointer)) {
-                *place = value.clone();
-            }
+        if let Ok(live) = canonical(&live.json) {
+            Ignore::pointers_of(&self.ignore, &key(name)).iter().for_each(|pointer| pointer.copy(&live, &mut json));
         }
         json
     }

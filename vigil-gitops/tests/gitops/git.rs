@@ -1,6 +1,5 @@
 //! Declarations on a branch.
 
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -80,7 +79,7 @@ async fn a_new_commit_is_brought_into_force_and_a_broken_manifest_is_named_and_c
     std::fs::write(copy.join("mine.yaml"), policy("mine", 1)).unwrap();
     eventually("the branch again", async || {
         let text = std::fs::read_to_string(copy.join("hot.yaml")).unwrap_or_default();
-        (text.contains("threshold: 60") && !Path::new(&copy.join("mine.yaml")).exists()).then_some(())
+        (text.contains("threshold: 60") && !copy.join("mine.yaml").exists()).then_some(())
     })
     .await;
     daemon.stop().await;

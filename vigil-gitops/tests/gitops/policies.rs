@@ -223,3 +223,23 @@ async fn the_sources_own_policy_is_corrected_and_one_made_by_hand_is_not() {
     daemon.stop().await;
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_ignored_is_no_drift_and_stays_when_the_rest_is_healed() {
+    let world = World::new().await;
+    let mut live = hot_by_hand(95.0, OURS);
+    live["for"] = 60.into();
+    world.by_hand(live.clone()).await;
+    world.write("policies/hot.yaml", HOT);
+    let ignore = ", ignore: [{kind: policy, pointers: [/condition/threshold, /for]}]}";
+    let source = source("enforce", &world).replace("policies: {}}", &format!("policies: {{}}{ignore}"));
+    let daemon = world.start(&source).await;
+    daemon.item("drift/rules/policy/hot", |item| item["state"] == "same").await;
+    live["severity"] = "info".into();
+    world.by_hand(live).await;
+    let healed =
+        eventually("the heal", async || world.policy("hot").filter(|policy| policy["severity"] == "critical")).await;
+    assert_eq!((&healed["condition"]["threshold"], &healed["for"]), (&json!(95.0), &json!(60)));
+    daemon.stop().await;
+    world.stop().await;
+}
