@@ -112,6 +112,12 @@ impl PoliciesSource {
     /// What is put in force: the declaration, with what is ignored as it lives.
     fn healed(&self, name: &str, declared: &Declared, live: &LivePolicy) -> Value {
         let mut json = declared.json.clone();
+        // They are left out when they are zero, and what is not there is not copied.
+        for field in ["for", "keep_firing_for"] {
+            if json.get(field).is_none() {
+                json[field] = 0.into();
+            }
+        }
         if let Ok(live) = canonical(&live.json) {
             Ignore::pointers_of(&self.ignore, &key(name)).iter().for_each(|pointer| pointer.copy(&live, &mut json));
         }
