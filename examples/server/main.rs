@@ -62,7 +62,7 @@ async fn run(mut config: Config) -> Result<(), Fatal> {
     if config.roles.api {
         vigil = vigil.policy_files(config.policies.clone());
     }
-    let vigil = vigil.remediator(remediator(&config, clock)?).settings(config.settings.clone()).build()?;
+    let vigil = vigil.remediator(remediator(&config, &clock)?).settings(config.settings.clone()).build()?;
     let vigil = Arc::new(vigil);
     vigil.load_policies().await?;
     let listener = TcpListener::bind(config.address)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use vigil_core::action::{ActionKey, ActionStatus};
 use vigil_core::clock::Clock;
-use vigil_core::queue::{Claim, MemoryQueue, Queue, QueueError, QueueStats};
+use vigil_core::queue::{Claim, DeadLetter, MemoryQueue, Queue, QueueError, QueueStats};
 use vigil_core::store::{AuditFilter, MemoryStore, Store};
 use vigil_core::task::Task;
 use vigil_core::tenant::TenantId;
@@ -184,6 +184,18 @@ impl Queue for Late {
     }
     async fn missing(&self, actions: &[ActionKey]) -> Result<Vec<ActionKey>, QueueError> {
         self.inner.missing(actions).await
+    }
+    async fn dead(&self, tenant: &TenantId, after: u64, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        self.inner.dead(tenant, after, limit).await
+    }
+    async fn revive(&self, tenant: &TenantId, letter: &str) -> Result<Option<DeadLetter>, QueueError> {
+        self.inner.revive(tenant, letter).await
+    }
+    async fn discard(&self, tenant: &TenantId, letter: &str) -> Result<Option<DeadLetter>, QueueError> {
+        self.inner.discard(tenant, letter).await
+    }
+    async fn purge(&self, tenant: &TenantId, older_than: Duration) -> Result<usize, QueueError> {
+        self.inner.purge(tenant, older_than).await
     }
     async fn stats(&self) -> Result<QueueStats, QueueError> {
         self.inner.stats().await

@@ -140,7 +140,7 @@ impl KubernetesSource {
                 shape::hide(&mut declared, None);
                 return (ItemState::Drifted(missing(&declared)), None);
             }
-            Err(error) => return about(error),
+            Err(error) => return about(error.into()),
         };
         if shape::is_suspended(&live) {
             return (suspended("live"), None);
@@ -255,7 +255,7 @@ impl Source for KubernetesSource {
 
     async fn ping(&self) -> Result<(), SourceError> {
         let version = self.api.read("/version").await;
-        version.map(|_| ()).map_err(|error| SourceError::away("the Kubernetes API", error))
+        version.map(|_| ()).map_err(|error| SourceError::away("the Kubernetes API", RemediatorError::from(error)))
     }
 }
 
