@@ -72,10 +72,15 @@ impl Reconciler {
         if let Err(error) = self.context.queue.rescue(BATCH).await {
             tracing::error!(error = chain(&error), "tasks whose lease ran out could not be rescued");
         }
-        self.report("due actions could not be handed to the queue", self.deliver().await);
-        match self.context.queue.stats().await {
+        let delivered = self.deliver().await;
+        self.context.telemetry.backend_up("store", delivered.is_ok());
+        self.report("due actions could not be handed to the queue", delivered);
+        let stats = self.context.queue.stats().await;
+        self.context.telemetry.backend_up("queue", stats.is_ok());
+        match stats {
             Ok(stats) => {
                 self.context.telemetry.queue_length(stats.ready);
+                self.context.telemetry.dead_letters(stats.dead);
                 self.history.push(stats.ready);
                 self.context.events.send(Event::Queue(stats));
             }

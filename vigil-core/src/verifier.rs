@@ -111,6 +111,12 @@ impl Verifier {
         tracing::info!(tenant = %after.tenant, action_id = %after.id, policy = after.policy.as_ref().map(super::policy::PolicyName::as_str),
             target = %after.target, action = %after.action, status = %after.status, verification = %verification,
             reason = details, "action verified");
+        // As the Store's clock has it: this process's may be another one.
+        if let (Some(ended), Ok(now)) =
+            (action.completed_at.or(action.indeterminate_at), self.context.store.now().await)
+        {
+            self.context.telemetry.verified(verification, now.since(ended));
+        }
         self.context.announce(after);
         Ok(())
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, Opts, TextEncoder};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge, IntGaugeVec, Opts, TextEncoder};
 
-use crate::action::{ActionStatus, ActionType};
+use crate::action::{ActionStatus, ActionType, Verification};
 use crate::policy::Verdict;
 
 mod tally;
@@ -18,6 +18,7 @@ use tally::{OTHER, Tally};
 
 const REQUEST_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 const REMEDIATION_BUCKETS: &[f64] = &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+const VERIFICATION_BUCKETS: &[f64] = &[1.0, 2.5, 5.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 300.0, 600.0];
 const LOOP_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
@@ -38,9 +39,13 @@ pub struct Telemetry {
     worker_tasks: Tally<()>,
     queue_operations: Tally<()>,
     queue_length: IntGauge,
+    dead_letters: IntGauge,
+    backend_up: IntGaugeVec,
     worker_active: IntGauge,
     brake_stopped: IntGauge,
     remediation: Histogram,
+    remediator_answers: Tally<()>,
+    verification: HistogramVec,
     loop_latency: Histogram,
     build_info: IntGauge,
 }
@@ -53,7 +58,7 @@ impl Telemetry {
             .const_label("version", env!("CARGO_PKG_VERSION"));
         let build_info = IntGauge::with_opts(build).expect(VALID);
         build_info.set(1);
-        Self {
+        let telemetry = Self {
             requests: Tally::new(
                 "vigil_requests_total",
                 "HTTP requests answered.",
@@ -104,6 +109,16 @@ impl Telemetry {
             ),
             queue_length: IntGauge::new("vigil_queue_length", "Tasks waiting in the queue, due retries included.")
                 .expect(VALID),
+            dead_letters: IntGauge::new(
+                "vigil_queue_dead_letters",
+                "Tasks kept aside because nobody can carry them out.",
+            )
+            .expect(VALID),
+            backend_up: IntGaugeVec::new(
+                Opts::new("vigil_backend_up", "Whether the store and the queue answered when last asked: 1 or 0."),
+                &["backend"],
+            )
+            .expect(VALID),
             worker_active: IntGauge::new("vigil_worker_active", "Whether a worker runs: 1 or 0.").expect(VALID),
             brake_stopped: IntGauge::new(
                 "vigil_brake_stopped",
@@ -116,6 +131,21 @@ impl Telemetry {
                 REMEDIATION_BUCKETS,
             ))
             .expect(VALID),
+            remediator_answers: Tally::new(
+                "vigil_remediator_answers_total",
+                "Calls of the remediator by what came of them: succeeded, rejected, failed, in_progress, not_taken, stale, unknown.",
+                &["answer"],
+                |()| vec![],
+            ),
+            verification: HistogramVec::new(
+                histogram(
+                    "vigil_verification_latency_seconds",
+                    "Time from the end of an action to the verdict of fresh samples on it.",
+                    VERIFICATION_BUCKETS,
+                ),
+                &["verification"],
+            )
+            .expect(VALID),
             loop_latency: Histogram::with_opts(histogram(
                 "vigil_loop_latency_seconds",
                 "Time from receiving the violating sample to calling the remediator.",
@@ -123,6 +153,25 @@ impl Telemetry {
             ))
             .expect(VALID),
             build_info,
+        };
+        telemetry.begin_at_zero();
+        telemetry
+    }
+
+    /// Writes what is counted under words of closed sets from the start: Prometheus cannot tell that a series that comes
+    /// with its first count has grown.
+    fn begin_at_zero(&self) {
+        for answer in ["succeeded", "rejected", "failed", "in_progress", "not_taken", "stale", "unknown"] {
+            self.remediator_answers.add(answer, (), 0);
+        }
+        for status in ["completed", "retried", "dead"] {
+            self.worker_tasks.add(status, (), 0);
+        }
+        for operation in ["enqueue", "dequeue"] {
+            self.queue_operations.add(operation, (), 0);
+        }
+        for verification in [Verification::Verified, Verification::Ineffective, Verification::Inconclusive] {
+            self.verification.with_label_values(&[verification.as_str()]);
         }
     }
 
@@ -185,6 +234,16 @@ impl Telemetry {
         self.queue_length.set(i64::try_from(tasks).unwrap_or(i64::MAX));
     }
 
+    /// How many tasks are kept aside.
+    pub fn dead_letters(&self, tasks: u64) {
+        self.dead_letters.set(i64::try_from(tasks).unwrap_or(i64::MAX));
+    }
+
+    /// Whether a backend answered; `backend` comes from a closed set.
+    pub fn backend_up(&self, backend: &'static str, up: bool) {
+        self.backend_up.with_label_values(&[backend]).set(up.into());
+    }
+
     /// Whether a worker runs.
     pub fn worker_active(&self, active: bool) {
         self.worker_active.set(active.into());
@@ -200,6 +259,16 @@ impl Telemetry {
         self.remediation.observe(took.as_secs_f64());
     }
 
+    /// What came of a call of the remediator; `answer` comes from a closed set.
+    pub fn remediator_answered(&self, answer: &'static str) {
+        self.remediator_answers.add(answer, (), 1);
+    }
+
+    /// The verdict on an action came this long after its end.
+    pub fn verified(&self, verification: Verification, took: Duration) {
+        self.verification.with_label_values(&[verification.as_str()]).observe(took.as_secs_f64());
+    }
+
     /// From receiving the violating sample to calling the remediator it took this long.
     pub fn loop_latency(&self, took: Duration) {
         self.loop_latency.observe(took.as_secs_f64());
@@ -211,7 +280,7 @@ impl Telemetry {
     /// Takes milliseconds per ten thousand series: call it where blocking is allowed.
     #[must_use]
     pub fn encode(&self) -> String {
-        let collectors: [&dyn Collector; 16] = [
+        let collectors: [&dyn Collector; 20] = [
             &self.build_info,
             &self.requests,
             &self.request_latency,
@@ -226,7 +295,11 @@ impl Telemetry {
             &self.brake_stopped,
             &self.queue_operations,
             &self.queue_length,
+            &self.dead_letters,
+            &self.backend_up,
             &self.remediation,
+            &self.remediator_answers,
+            &self.verification,
             &self.loop_latency,
         ];
         let mut text: String = collectors.iter().flat_map(|collector| collector.collect()).map(|f| write(&f)).collect();

@@ -20,9 +20,13 @@ fn with_everything() -> Telemetry {
     telemetry.worker_task("completed");
     telemetry.queue_operation("enqueue");
     telemetry.queue_length(4);
+    telemetry.dead_letters(2);
+    telemetry.backend_up("store", false);
     telemetry.worker_active(true);
     telemetry.brakes_stopped(2);
     telemetry.remediation(Duration::from_millis(300));
+    telemetry.remediator_answered("unknown");
+    telemetry.verified(Verification::Ineffective, Duration::from_secs(75));
     telemetry.loop_latency(Duration::from_millis(40));
     telemetry
 }
@@ -51,6 +55,12 @@ fn every_documented_name_has_the_documented_labels() {
     assert_eq!(value("vigil_queue_length", &[]), Some(4.0));
     assert_eq!(value("vigil_worker_active", &[]), Some(1.0));
     assert_eq!(value("vigil_brake_stopped", &[]), Some(2.0));
+    assert_eq!(value("vigil_queue_dead_letters", &[]), Some(2.0));
+    assert_eq!(value("vigil_backend_up", &[("backend", "store")]), Some(0.0));
+    assert_eq!(value("vigil_remediator_answers_total", &[("answer", "unknown")]), Some(1.0));
+    let ineffective = ("verification", "ineffective");
+    assert_eq!(value("vigil_verification_latency_seconds_bucket", &[ineffective, ("le", "60")]), Some(0.0));
+    assert_eq!(value("vigil_verification_latency_seconds_bucket", &[ineffective, ("le", "90")]), Some(1.0));
     assert_eq!(value("vigil_remediation_duration_seconds_count", &[]), Some(1.0));
     assert_eq!(value("vigil_loop_latency_seconds_count", &[]), Some(1.0));
     assert_eq!(value("vigil_build_info", &[("version", env!("CARGO_PKG_VERSION"))]), Some(1.0));
@@ -63,7 +73,17 @@ fn the_text_is_strictly_valid_before_and_after_anything_is_counted() {
     assert_eq!(fresh, used, "every name is there from the start");
     assert_eq!(fresh["vigil_action_count"], "untyped");
     assert_eq!(fresh["vigil_request_latency_seconds"], "histogram");
-    assert_eq!(fresh.len(), 17);
+    assert_eq!(fresh.len(), 21);
+}
+
+#[test]
+fn what_is_counted_under_closed_words_begins_at_zero() {
+    let text = Telemetry::new().encode();
+    let value = |name, label| value_of(&text, name, &[label]);
+    assert_eq!(value("vigil_remediator_answers_total", ("answer", "unknown")), Some(0.0));
+    assert_eq!(value("vigil_worker_tasks_total", ("status", "dead")), Some(0.0));
+    assert_eq!(value("vigil_queue_operations_total", ("operation", "dequeue")), Some(0.0));
+    assert_eq!(value("vigil_verification_latency_seconds_count", ("verification", "inconclusive")), Some(0.0));
 }
 
 #[test]

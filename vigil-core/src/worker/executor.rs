@@ -162,6 +162,7 @@ impl<'a> Executor<'a> {
             }
         };
         self.context.telemetry.remediation(sent.elapsed());
+        self.context.telemetry.remediator_answered(answer.word());
         match answer {
             Answer::Outcome(Outcome::InProgress) => self.ask(action, claim, "it is in progress".to_owned()).await,
             Answer::Outcome(outcome) => self.record(&action, outcome).await,
@@ -368,6 +369,19 @@ impl<'a> Executor<'a> {
 }
 
 impl Answer {
+    /// What it is counted as.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Outcome(Outcome::Succeeded { .. }) => "succeeded",
+            Self::Outcome(Outcome::Rejected { .. }) => "rejected",
+            Self::Outcome(Outcome::Failed { .. }) => "failed",
+            Self::Outcome(Outcome::InProgress) => "in_progress",
+            Self::NotTaken { .. } => "not_taken",
+            Self::Unknown { .. } => "unknown",
+            Self::Stale => "stale",
+        }
+    }
+
     fn of(error: &RemediatorError) -> Self {
         match error {
             RemediatorError::Unavailable(_) => Self::NotTaken { class: FailureClass::NotTaken, error: chain(error) },
