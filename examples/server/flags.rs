@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
 use vigil_program::{LogFormat, LogLevel};
@@ -31,6 +31,10 @@ impl Role {
 #[derive(Debug, Clone, Default, Parser)]
 #[command(name = "server", version)]
 pub(crate) struct Flags {
+    /// Instead of serving.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// The configuration file [default: configs/collector.yaml, if it is there]
     #[arg(long = "config", env = "CONFIG_PATH", value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -89,4 +93,28 @@ pub(crate) struct Flags {
     /// Whether /metrics answers: true or false [default: true]
     #[arg(long, env = "METRICS_ENABLED", value_name = "BOOL", value_parser = clap::builder::BoolishValueParser::new())]
     pub(crate) metrics_enabled: Option<bool>,
+}
+
+/// What it does instead of serving.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum Command {
+    /// Checks the configuration, the policies, the database, the queue, the remediator and the server that runs with them:
+    /// one line each; the exit status is 0 if all are well. Changes nothing.
+    Check {
+        /// Only asks the server that runs whether it is ready, as a health check does
+        #[arg(long)]
+        live: bool,
+    },
+    /// Prints what a running server was busy with, from its /metrics: requests, latencies, samples, decisions, the queue
+    Profile {
+        /// For how long it is watched
+        #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        /// Where it is [default: where this configuration serves]
+        #[arg(long, value_name = "URL")]
+        url: Option<String>,
+        /// The API key, where /metrics needs one
+        #[arg(long, env = "VIGIL_KEY", hide_env_values = true, value_name = "KEY")]
+        key: Option<String>,
+    },
 }

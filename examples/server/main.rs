@@ -22,23 +22,33 @@ use vigil_queue_redis::RedisQueue;
 use vigil_store_postgres::PostgresStore;
 use vigil_store_sqlite::SqliteStore;
 
+mod ask;
+mod check;
 mod config;
 mod file;
 mod flags;
+mod profile;
 mod shown;
 
 use config::{Config, Database};
-use flags::Flags;
+use flags::{Command, Flags};
 
 /// Anything that stops the start is one sentence for whoever started it.
 type Fatal = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let started = Config::load(Flags::parse()).map_err(Fatal::from);
-    let ended = match started {
-        Ok(config) => run(config).await,
-        Err(error) => Err(error),
+    let flags = Flags::parse();
+    let command = flags.command.clone();
+    let config = Config::load(flags);
+    let ended = match (command, config) {
+        (Some(Command::Check { live }), config) => return check::check(config, live).await,
+        (_, Err(error)) => Err(error.into()),
+        (Some(Command::Profile { seconds, url, key }), Ok(config)) => {
+            let url = url.unwrap_or_else(|| ask::own_url(config.address));
+            profile::profile(&url, key.as_deref(), seconds).await
+        }
+        (None, Ok(config)) => run(config).await,
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,6 +9,7 @@ mod digest;
 mod episodes;
 mod error;
 mod idempotency;
+mod inspect;
 mod lease;
 mod listener;
 mod metrics;
@@ -28,5 +29,6 @@ mod time;
 mod writer;
 
 pub use error::OpenError;
+pub use inspect::Inspection;
 pub use options::PostgresOptions;
 pub use store::PostgresStore;

@@ -18,6 +18,11 @@ fn migrator() -> Migrator {
     migrator
 }
 
+/// The newest schema version that this version of Vigil has.
+pub(crate) fn known() -> i64 {
+    migrator().iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
 /// What a database says of itself.
 pub(crate) struct Schema {
     /// The newest migration that was applied to it.
@@ -46,7 +51,7 @@ pub(crate) async fn migrate(connections: &Connections, place: &str) -> Result<()
 
 async fn apply(connection: &mut PgConnection, now: Timestamp) -> Result<Schema, Error> {
     let migrator = migrator();
-    let known = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = known();
     let found = newest(connection).await?;
     if found < known {
         let applied = migrator.run_direct(None, connection, false).await;
@@ -59,7 +64,7 @@ async fn apply(connection: &mut PgConnection, now: Timestamp) -> Result<Schema, 
 }
 
 /// The newest schema version that was applied, 0 if none was.
-async fn newest(connection: &mut PgConnection) -> Result<i64, Error> {
+pub(crate) async fn newest(connection: &mut PgConnection) -> Result<i64, Error> {
     let table = sqlx::query("SELECT to_regclass('_vigil_migrations') IS NOT NULL").fetch_one(&mut *connection).await?;
     if !table.try_get::<bool, _>(0)? {
         return Ok(0);

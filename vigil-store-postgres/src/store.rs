@@ -63,7 +63,7 @@ impl PostgresStore {
 }
 
 /// Whether the server is one that keeps the contract.
-async fn check(connections: &Connections, options: &PostgresOptions, place: &str) -> Result<(), OpenError> {
+pub(crate) async fn check(connections: &Connections, options: &PostgresOptions, place: &str) -> Result<(), OpenError> {
     let asked = connections.single(|c| {
         Box::pin(async move {
             let row = sqlx::query(

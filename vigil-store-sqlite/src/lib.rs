@@ -6,6 +6,7 @@ mod audit;
 mod brakes;
 mod episodes;
 mod error;
+mod inspect;
 mod metrics;
 mod migrate;
 mod options;
@@ -21,5 +22,6 @@ mod store;
 mod writer;
 
 pub use error::OpenError;
+pub use inspect::Inspection;
 pub use options::SqliteOptions;
 pub use store::SqliteStore;

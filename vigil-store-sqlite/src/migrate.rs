@@ -15,9 +15,14 @@ pub(crate) fn migrator() -> Migrator {
     migrator
 }
 
+/// The newest schema version that this version of Vigil has.
+pub(crate) fn known() -> i64 {
+    migrator().iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
 pub(crate) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
     let migrator = migrator();
-    let known = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+    let known = known();
     let found = newest(connection).await.map_err(|error| OpenError::Corrupt(path.to_owned(), error))?;
     if found > known {
         return Err(OpenError::Newer { path: path.to_owned(), found, known });
@@ -29,7 +34,7 @@ pub(crate) async fn migrate(connection: &mut SqliteConnection, path: &Path) -> R
 }
 
 /// The newest schema version that was applied to the file, 0 if none was.
-async fn newest(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+pub(crate) async fn newest(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
     let table = sqlx::query("SELECT 1 FROM sqlite_schema WHERE name = '_vigil_migrations'");
     if table.fetch_optional(&mut *connection).await?.is_none() {
         return Ok(0);

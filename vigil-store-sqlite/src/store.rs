@@ -111,7 +111,7 @@ fn take_lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn refused(path: &Path, error: sqlx::Error) -> OpenError {
+pub(crate) fn refused(path: &Path, error: sqlx::Error) -> OpenError {
     let code =
         error.as_database_error().and_then(sqlx::error::DatabaseError::code).and_then(|code| code.parse::<i32>().ok());
     match code.map(|code| code & 0xff) {

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // tests run processes, spawn clients and read their own knobs
 
 mod chaos;
+mod check;
 mod cluster;
 mod environment;
 mod healing;

@@ -127,3 +127,15 @@ async fn a_replica_waits_for_one_that_migrates_for_as_long_as_that_takes() {
     one.await.unwrap().unwrap();
     other.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn an_inspection_sees_the_schema_and_changes_nothing() {
+    let Some(database) = Database::create().await else { return };
+    let seen = PostgresStore::inspect(&database.options()).await.unwrap();
+    assert_eq!(seen.found, 0);
+    assert_eq!(PostgresStore::inspect(&database.options()).await.unwrap().found, 0, "nothing was migrated");
+    let store = database.open().await;
+    let seen = PostgresStore::inspect(&database.options()).await.unwrap();
+    assert!(seen.found == seen.known && seen.place.contains("PostgreSQL database"), "{seen:?}");
+    store.close().await;
+}

@@ -77,3 +77,18 @@ async fn a_folder_that_is_missing_or_cannot_be_written_is_refused() {
 async fn a_store_in_memory_needs_no_file() {
     SqliteStore::open(SqliteOptions::memory()).await.unwrap().ping().await.unwrap();
 }
+
+#[tokio::test]
+async fn an_inspection_sees_the_schema_beside_the_store_that_has_the_file_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::file(folder.path().join("vigil.db"));
+    let seen = SqliteStore::inspect(&options).await.unwrap();
+    assert!(seen.found == 0 && seen.known >= 2 && !folder.path().join("vigil.db").exists(), "{seen:?}");
+    let store = SqliteStore::open(options.clone()).await.unwrap();
+    let seen = SqliteStore::inspect(&options).await.unwrap();
+    assert_eq!(seen.found, seen.known);
+    store.close().await;
+    assert_eq!(SqliteStore::inspect(&options).await.unwrap(), seen, "also when nobody has it");
+    let missing = SqliteOptions::file(folder.path().join("missing/vigil.db"));
+    assert!(matches!(SqliteStore::inspect(&missing).await, Err(OpenError::NotWritable(..))));
+}
