@@ -27,6 +27,9 @@ struct Flags {
     /// How often everything is measured, in seconds.
     #[arg(long, env = "AGENT_INTERVAL", value_name = "SECONDS")]
     interval: Option<f64>,
+    /// Tags of all samples, beside those of the file: host=web-1,zone=a.
+    #[arg(long = "tag", env = "VIGIL_AGENT_TAGS", value_name = "KEY=VALUE", value_delimiter = ',', value_parser = tag)]
+    tags: Vec<(String, String)>,
     /// Where samples wait for the server.
     #[arg(long, env = "VIGIL_AGENT_BUFFER", value_name = "FOLDER")]
     buffer: Option<PathBuf>,
@@ -76,6 +79,7 @@ async fn run(flags: Flags) -> Result<(), Fatal> {
     };
     config.server = flags.server.unwrap_or(config.server);
     config.interval_seconds = flags.interval.unwrap_or(config.interval_seconds);
+    config.tags.extend(flags.tags);
     config.buffer = flags.buffer.unwrap_or(config.buffer);
     config.listen = flags.listen.unwrap_or(config.listen);
     if flags.dry_run {
@@ -115,6 +119,13 @@ async fn run(flags: Flags) -> Result<(), Fatal> {
     tokio::join!(running, signals.stop(&stop, &stopped));
     tracing::info!("stopped");
     Ok(())
+}
+
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write it as key=value".to_owned()),
+    }
 }
 
 /// Where a URL leads, without what may be secret in it.

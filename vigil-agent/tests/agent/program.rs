@@ -85,6 +85,13 @@ async fn once_sends_and_dry_run_only_prints() {
     let (good, text) = run(&["--dry-run", "--config", "disks.yaml"]).await;
     assert!(good && text.contains("nothing is mounted there"), "what is missing is said: {text}");
     assert_eq!(hub.requests(), 0);
+    let (good, text) = run(&["--dry-run", "--tag", "host=node-7,zone=a"]).await;
+    assert!(
+        good && text.lines().all(|line| line.contains(r#""host":"node-7""#) && line.contains(r#""zone":"a""#)),
+        "{text}"
+    );
+    let (good, text) = run(&["--dry-run", "--tag", "host"]).await;
+    assert!(!good && text.contains("write it as key=value"), "{text}");
     let (good, _) = run(&["--once"]).await;
     assert!(good && hub.samples().iter().any(|sample| sample.name == "cpu_percent"));
     let (good, text) = run(&["--config", "/nowhere.yaml"]).await;
