@@ -124,7 +124,8 @@ class Stage:
         self.run(name, *self.recipes[name])
 
     def log(self, name):
-        return (self.folder / f"{name}.log").read_text(errors="replace")
+        path = self.folder / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
 
 class FakeRemediator:
