@@ -43,10 +43,10 @@ FROM ${BINARIES} AS binaries
 
 # --- The image ----------------------------------------------------------------------------------------------------------
 FROM debian:${DEBIAN}-slim
-# curl and pgrep are what the documented health checks and runbooks call.
+# curl and pgrep are what the documented health checks and runbooks call; git fetches what gitopsd compares.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates curl procps \
+    && apt-get install -y --no-install-recommends ca-certificates curl git procps \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 vigil \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/vigil --create-home --shell /usr/sbin/nologin vigil
