@@ -11,3 +11,4 @@ mod pooler;
 mod replicas;
 mod retention;
 mod tls;
+mod upgrade;

@@ -7,3 +7,4 @@ mod durability;
 mod foreign;
 mod full_disk;
 mod open;
+mod upgrade;
