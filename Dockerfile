@@ -3,11 +3,13 @@
 #   docker build -t vigil .
 #
 # It compiles in a first stage; dependencies are a layer of their own, built again only when Cargo.lock or a Cargo.toml changes.
-# BINARIES=prebuilt takes the programs from target/image instead, where `scripts/image` puts what was built outside.
+# PROFILE=dev compiles faster, and makes programs that are slower. BINARIES=prebuilt takes the programs from target/image instead,
+# where `scripts/image` puts what was built outside.
 # Build with BuildKit (the default of Docker since 23; DOCKER_BUILDKIT=1 before).
 ARG RUST=1.95
 ARG DEBIAN=bookworm
 ARG BINARIES=compiled
+ARG PROFILE=release
 
 # --- What is built from what: the manifests, with an empty file for each program and library they name -----------------
 FROM debian:${DEBIAN}-slim AS manifests
@@ -16,22 +18,24 @@ RUN /all/scripts/manifests /all /manifests
 
 # --- The programs, compiled here ----------------------------------------------------------------------------------------
 FROM rust:${RUST}-slim-${DEBIAN} AS compiled
+ARG PROFILE
 # A machine whose way to crates.io has a certificate of its own gives it as a secret (--secret id=ca,src=FILE).
 ENV CARGO_INCREMENTAL=0
 WORKDIR /build
 COPY --from=manifests /manifests .
 RUN --mount=type=secret,id=ca \
     if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca CARGO_HTTP_CAINFO=/run/secrets/ca; fi \
-    && cargo build --release --locked --workspace --bins --example server
+    && cargo build --profile "$PROFILE" --locked --workspace --bins --example server
 COPY . .
 # The empty files were built a moment ago, and cargo judges by time.
 RUN --mount=type=secret,id=ca \
     if [ -s /run/secrets/ca ]; then export SSL_CERT_FILE=/run/secrets/ca CARGO_HTTP_CAINFO=/run/secrets/ca; fi \
     && find . -name '*.rs' -not -path './target/*' -exec touch {} + \
-    && cargo build --release --locked --workspace --bins --example server \
+    && cargo build --profile "$PROFILE" --locked --workspace --bins --example server \
     && mkdir /out \
+    && built=target/$(if [ "$PROFILE" = dev ]; then echo debug; else echo "$PROFILE"; fi) \
     && for program in examples/server vigil-remediator vigil-agent vigil-gitopsd; do \
-         if [ -x "target/release/$program" ]; then strip -o "/out/$(basename "$program")" "target/release/$program"; fi; \
+         if [ -x "$built/$program" ]; then strip -o "/out/$(basename "$program")" "$built/$program"; fi; \
        done
 
 # --- The programs, compiled elsewhere -----------------------------------------------------------------------------------
