@@ -83,6 +83,17 @@ async fn a_violation_is_healed_once_and_verified(backend: Backend) {
             "not again inside the cooldown"
         );
         assert_eq!(vigil.queue().stats().await.unwrap().enqueued, 1);
+        let counted = [
+            r#"vigil_remediator_answers_total{answer="succeeded"} 1"#,
+            r#"vigil_verification_latency_seconds_count{verification="verified"} 1"#,
+            r#"vigil_backend_up{backend="store"} 1"#,
+            r#"vigil_backend_up{backend="queue"} 1"#,
+        ];
+        eventually("that it is counted", async || {
+            let text = vigil.telemetry().encode();
+            counted.iter().all(|line| text.contains(line)).then_some(())
+        })
+        .await;
     })
     .await;
 }
