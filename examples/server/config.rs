@@ -1,12 +1,16 @@
 //! [`Config`]: what the server runs with: flags beat environment beat file beat defaults.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use vigil_core::Settings;
 use vigil_core::remediator::Route;
 use vigil_core::target::{TargetPattern, TargetTags};
-use vigil_http::{HttpConfig, HttpRemediatorOptions, Origins, Secret};
+use vigil_core::tenant::TenantId;
+use vigil_http::{
+    Credential, HttpConfig, HttpRemediatorOptions, Limits, Origins, Pepper, Rate, Secret, TenantLimits, Tls,
+};
 use vigil_queue_redis::RedisOptions;
 use vigil_store_postgres::PostgresOptions;
 use vigil_store_sqlite::SqliteOptions;
@@ -39,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) http: HttpConfig,
     /// Whether a load on this server may be asked for.
     pub(crate) simulator: bool,
+    /// The first API key.
+    pub(crate) bootstrap_key: Option<Credential>,
     pub(crate) log_level: LogLevel,
     pub(crate) log_format: LogFormat,
 }
@@ -92,8 +98,16 @@ impl Config {
             Some(word) => Some(word.parse().map_err(|problem| format!("log_format {problem}"))?),
             None => None,
         };
+        let pepper = pepper(&flags, &file)?;
+        let bootstrap_key = secret(&flags.bootstrap_key, flags.bootstrap_key_file.as_ref(), "the key file")?;
+        let bootstrap_key = bootstrap_key.map(|key| Credential::parse(&key)).transpose();
+        let bootstrap_key = bootstrap_key.map_err(|error| format!("VIGIL_BOOTSTRAP_KEY: {error}"))?;
+        if bootstrap_key.is_some() && pepper.is_none() {
+            return Err("VIGIL_BOOTSTRAP_KEY needs VIGIL_KEY_PEPPER beside it".to_owned());
+        }
         Ok(Self {
-            address: address(&flags, &file)?,
+            address: address(&flags, &file, pepper.is_some())?,
+            bootstrap_key,
             database,
             redis,
             remediator: remediator(&flags, &file)?,
@@ -101,7 +115,7 @@ impl Config {
             policies: policies(&flags, &file),
             settings: settings(&file, roles)?,
             roles,
-            http: http(&flags, &file)?,
+            http: http(&flags, &file, pepper)?,
             simulator: file.simulator.enabled.unwrap_or(false),
             log_level: flags.log_level.or(log_level).unwrap_or_default(),
             log_format: flags.log_format.or(log_format).unwrap_or_default(),
@@ -126,16 +140,16 @@ fn policies(flags: &Flags, file: &File) -> Vec<PathBuf> {
     file.policies.clone().unwrap_or_else(|| named_or_default(None, DEFAULT_POLICIES).into_iter().collect())
 }
 
-fn address(flags: &Flags, file: &File) -> Result<SocketAddr, String> {
+fn address(flags: &Flags, file: &File, keys: bool) -> Result<SocketAddr, String> {
     let host = flags.host.as_ref().or(file.host.as_ref()).map_or("127.0.0.1", String::as_str);
     let ip: IpAddr = match host {
         "localhost" => IpAddr::from([127, 0, 0, 1]),
         host => host.parse().map_err(|_| format!("host: '{host}' is not an IP address"))?,
     };
     let anonymous = flags.allow_anonymous || file.allow_anonymous.unwrap_or(false);
-    if !ip.is_loopback() && !anonymous {
+    if !ip.is_loopback() && !anonymous && !keys {
         return Err(format!(
-            "host {ip} can be reached from elsewhere, and no API keys are configured: add --allow-anonymous if that is what you want"
+            "host {ip} can be reached from elsewhere, and no API keys are configured: set VIGIL_KEY_PEPPER and VIGIL_BOOTSTRAP_KEY, or add --allow-anonymous if that is what you want"
         ));
     }
     Ok(SocketAddr::new(ip, flags.port.or(file.port).unwrap_or(8000)))
@@ -168,16 +182,27 @@ fn redis(flags: &Flags, file: &File) -> Result<Option<RedisOptions>, String> {
     Ok(options)
 }
 
-fn remediator(flags: &Flags, file: &File) -> Result<HttpRemediatorOptions, String> {
-    let secret_file = flags.remediator_secret_file.as_ref().or(file.remediator.secret_file.as_ref());
-    let secret = match (&flags.remediator_secret, secret_file) {
-        (Some(secret), _) => Some(secret.clone()),
+/// A secret given as it is, or else the content of its file.
+fn secret(given: &Option<String>, file: Option<&PathBuf>, what: &str) -> Result<Option<String>, String> {
+    match (given, file) {
+        (Some(secret), _) => Ok(Some(secret.clone())),
         (None, Some(path)) => {
             let text = std::fs::read_to_string(path);
-            Some(text.map_err(|error| format!("the secret file {}: {error}", path.display()))?.trim().to_owned())
+            Ok(Some(text.map_err(|error| format!("{what} {}: {error}", path.display()))?.trim().to_owned()))
         }
-        (None, None) => None,
-    };
+        (None, None) => Ok(None),
+    }
+}
+
+fn pepper(flags: &Flags, file: &File) -> Result<Option<Pepper>, String> {
+    let path = flags.key_pepper_file.as_ref().or(file.keys.pepper_file.as_ref());
+    let text = secret(&flags.key_pepper, path, "the pepper file")?;
+    text.map(Pepper::new).transpose().map_err(|error| format!("VIGIL_KEY_PEPPER: {error}"))
+}
+
+fn remediator(flags: &Flags, file: &File) -> Result<HttpRemediatorOptions, String> {
+    let secret_file = flags.remediator_secret_file.as_ref().or(file.remediator.secret_file.as_ref());
+    let secret = secret(&flags.remediator_secret, secret_file, "the secret file")?;
     let defaults = HttpRemediatorOptions::default();
     Ok(HttpRemediatorOptions {
         secret: secret.map(Secret::new),
@@ -214,7 +239,7 @@ fn settings(file: &File, roles: Roles) -> Result<Settings, String> {
     Ok(settings)
 }
 
-fn http(flags: &Flags, file: &File) -> Result<HttpConfig, String> {
+fn http(flags: &Flags, file: &File, pepper: Option<Pepper>) -> Result<HttpConfig, String> {
     let defaults = HttpConfig::default();
     let origins = match &file.cors_origins {
         Some(origins) => Origins::new(origins.iter().map(String::as_str)).map_err(|error| error.to_string())?,
@@ -229,6 +254,32 @@ fn http(flags: &Flags, file: &File) -> Result<HttpConfig, String> {
         header_timeout: file.header_timeout().unwrap_or(defaults.header_timeout),
         max_connections: file.http.max_connections.unwrap_or(defaults.max_connections),
         max_streams: file.http.max_streams.unwrap_or(defaults.max_streams),
+        max_in_flight: file.http.max_in_flight.unwrap_or(defaults.max_in_flight),
+        trusted_proxies: file.http.trusted_proxies.unwrap_or(defaults.trusted_proxies),
+        rate: file.http.rate_limit.as_ref().map(|limit| Rate { per_second: limit.per_second, burst: limit.burst }),
+        tls: file.tls.as_ref().map(tls).transpose()?,
+        pepper,
+        metrics_public: file.keys.metrics_public.unwrap_or(defaults.metrics_public),
+        limits: limits(file)?,
         ..defaults
     })
+}
+
+fn tls(tls: &crate::file::Tls) -> Result<Tls, String> {
+    Tls::load(&tls.cert_file, &tls.key_file).map_err(|error| format!("tls: {}", vigil_program::chain(&error)))
+}
+
+fn limits(file: &File) -> Result<Limits, String> {
+    let of = |limits: &crate::file::TenantLimits| TenantLimits {
+        samples_per_second: limits.samples_per_second,
+        series: limits.series,
+        policies: limits.policies,
+        actions_per_minute: limits.actions_per_minute,
+    };
+    let mut tenants = HashMap::new();
+    for (tenant, limits) in &file.limits.tenants {
+        let id = TenantId::new(tenant).map_err(|error| format!("limits.tenants: '{tenant}': {error}"))?;
+        tenants.insert(id, of(limits));
+    }
+    Ok(Limits { default: of(&file.limits.default), tenants })
 }

@@ -1,5 +1,7 @@
 //! The configuration file: YAML, every key optional, an unknown key or a wrong value stops the start with its place.
 
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +34,11 @@ pub(crate) struct File {
     pub(crate) pool: Pool,
     #[serde(default)]
     pub(crate) http: Http,
+    pub(crate) tls: Option<Tls>,
+    #[serde(default)]
+    pub(crate) keys: Keys,
+    #[serde(default)]
+    pub(crate) limits: Limits,
     #[serde(default)]
     pub(crate) simulator: Simulation,
     #[serde(default)]
@@ -90,12 +97,54 @@ pub(crate) struct Http {
     header_timeout_seconds: Option<Seconds>,
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_streams: Option<usize>,
+    pub(crate) max_in_flight: Option<usize>,
+    pub(crate) trusted_proxies: Option<usize>,
+    pub(crate) rate_limit: Option<RateLimit>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RateLimit {
+    pub(crate) per_second: NonZeroU32,
+    pub(crate) burst: NonZeroU32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    pub(crate) cert_file: PathBuf,
+    pub(crate) key_file: PathBuf,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Simulation {
     pub(crate) enabled: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Keys {
+    pub(crate) pepper_file: Option<PathBuf>,
+    pub(crate) metrics_public: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    #[serde(default)]
+    pub(crate) default: TenantLimits,
+    #[serde(default)]
+    pub(crate) tenants: BTreeMap<String, TenantLimits>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantLimits {
+    pub(crate) samples_per_second: Option<NonZeroU32>,
+    pub(crate) series: Option<usize>,
+    pub(crate) policies: Option<usize>,
+    pub(crate) actions_per_minute: Option<NonZeroU32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -78,6 +78,22 @@ pub(crate) struct Flags {
     #[arg(long, env = "REMEDIATOR_SECRET_FILE", value_name = "FILE", conflicts_with = "remediator_secret")]
     pub(crate) remediator_secret_file: Option<PathBuf>,
 
+    /// What digests of API keys are made with, the same on all replicas. With it every request needs a key
+    #[arg(long, env = "VIGIL_KEY_PEPPER", hide_env_values = true, value_name = "SECRET")]
+    pub(crate) key_pepper: Option<String>,
+
+    /// The file that holds the pepper instead
+    #[arg(long, env = "VIGIL_KEY_PEPPER_FILE", value_name = "FILE", conflicts_with = "key_pepper")]
+    pub(crate) key_pepper_file: Option<PathBuf>,
+
+    /// The first API key, an admin's: vgl_<id>_<secret>, the secret of 32 to 128 letters and digits. Made when there is none
+    #[arg(long, env = "VIGIL_BOOTSTRAP_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) bootstrap_key: Option<String>,
+
+    /// The file that holds the first key instead
+    #[arg(long, env = "VIGIL_BOOTSTRAP_KEY_FILE", value_name = "FILE", conflicts_with = "bootstrap_key")]
+    pub(crate) bootstrap_key_file: Option<PathBuf>,
+
     /// A file of policies; may be given several times [default: configs/policies.yaml, if it is there]
     #[arg(long = "policies", value_name = "FILE")]
     pub(crate) policies: Vec<PathBuf>,
@@ -116,5 +132,34 @@ pub(crate) enum Command {
         /// The API key, where /metrics needs one
         #[arg(long, env = "VIGIL_KEY", hide_env_values = true, value_name = "KEY")]
         key: Option<String>,
+    },
+    /// Makes, lists and revokes API keys in the database. SQLite: while no server has the file
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Makes a key and prints it, once
+    Create {
+        /// What people call it
+        #[arg(long)]
+        name: String,
+        /// ingest, viewer, operator or admin
+        #[arg(long)]
+        role: String,
+        /// Whose rows it gives access to
+        #[arg(long, default_value = "default")]
+        tenant: String,
+        /// From when on it is refused, such as 2027-01-01T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        expires_at: Option<String>,
+    },
+    /// Prints all keys, without their secrets
+    List,
+    /// Refuses a key for good, on all replicas within a second
+    Revoke {
+        /// The part between the underscores
+        id: String,
     },
 }

@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use clap::Parser;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use vigil_core::Vigil;
 use vigil_core::clock::StoreClock;
 use vigil_core::remediator::{DryRun, Remediator, RemediatorRouter};
 use vigil_core::store::Store;
 use vigil_http::simulator::Simulator;
-use vigil_http::{HttpRemediator, probes, router, serve};
+use vigil_http::{HttpRemediator, Tls, probes, router, serve};
 use vigil_program::{Signals, chain, start_logging};
 use vigil_queue_redis::RedisQueue;
 use vigil_store_postgres::PostgresStore;
@@ -27,6 +28,7 @@ mod check;
 mod config;
 mod file;
 mod flags;
+mod keys;
 mod profile;
 mod shown;
 
@@ -48,6 +50,7 @@ async fn main() -> ExitCode {
             let url = url.unwrap_or_else(|| ask::own_url(config.address));
             profile::profile(&url, key.as_deref(), seconds).await
         }
+        (Some(Command::Keys(command)), Ok(config)) => keys::run(command, &config).await,
         (None, Ok(config)) => run(config).await,
     };
     match ended {
@@ -75,6 +78,7 @@ async fn run(mut config: Config) -> Result<(), Fatal> {
     let vigil = vigil.remediator(remediator(&config, &clock)?).settings(config.settings.clone()).build()?;
     let vigil = Arc::new(vigil);
     vigil.load_policies().await?;
+    keys::prepare(&vigil, &config).await?;
     let listener = TcpListener::bind(config.address)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", config.address))?;
@@ -99,12 +103,35 @@ async fn run(mut config: Config) -> Result<(), Fatal> {
             simulator.run(stop.cancelled()).await;
         }
     };
+    let certificates = renew(config.http.tls.clone(), &stop);
     let running = vigil.run(stop_loop.cancelled());
-    let (looped, (), (), ()) = tokio::join!(running, api, simulation, signals.stop(&stop, &stop_loop));
+    let (looped, (), (), (), ()) =
+        tokio::join!(running, api, simulation, signals.stop(&stop, &stop_loop), certificates);
     drop(vigil);
     backend.close().await;
     tracing::info!("stopped");
     Ok(looped?)
+}
+
+/// Reads certificate and key again on every SIGHUP.
+async fn renew(tls: Option<Tls>, stop: &CancellationToken) {
+    let Some(tls) = tls else { return };
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            tracing::error!(%error, "SIGHUP cannot be caught: certificates are read at the start only");
+            return;
+        }
+    };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hangups.recv() => match tls.reload() {
+                Ok(()) => tracing::info!("certificate and key were read again"),
+                Err(error) => tracing::error!(error = chain(&error), "the certificate stays as it was"),
+            }
+        }
+    }
 }
 
 /// The store by its kind, so that it can be closed at the end.
@@ -186,7 +213,10 @@ fn announce(config: &Config, address: SocketAddr, vigil: &Vigil) {
             );
         }
     }
-    if address.ip().is_loopback() {
+    let tls = config.http.tls.is_some();
+    if config.http.pepper.is_some() {
+        tracing::info!(tls, "every request needs an API key");
+    } else if address.ip().is_loopback() {
         tracing::info!("no API keys are configured: bound to loopback only");
     } else {
         tracing::warn!(

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use crate::policy::{ConditionRegistry, Policy, PolicyError, PolicyName, PolicySet, PolicySpec};
-use crate::store::{Actor, Expect, PolicySource, PolicyWrite, Store, StoreError, StoredPolicy};
+use crate::store::{Actor, Expect, Followed, PolicySource, PolicyWrite, Store, StoreError, StoredPolicy};
 use crate::tenant::TenantId;
 
 /// The policies of all tenants: changes go to the Store, and the compiled set follows the Store's generation.
@@ -229,7 +229,7 @@ impl PolicyCatalog {
     /// [`StoreError`] if the Store cannot be read: the set stays as it is.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         // Asked before the lock: a Store that does not answer must not make callers wait one after the other.
-        let newest = self.store.policy_generation().await?;
+        let newest = self.store.generation(Followed::Policies).await?;
         if newest == self.set.load().generation() {
             return Ok(());
         }

@@ -8,6 +8,7 @@ use crate::catalog::PolicyCatalog;
 use crate::clock::{Clock, StoreClock, Timestamp};
 use crate::enqueuer::Enqueuer;
 use crate::events::{Event, Events};
+use crate::keyring::KeyRing;
 use crate::metric::Snapshot;
 use crate::policy::Policy;
 use crate::queue::{Queue, QueueError};
@@ -27,6 +28,7 @@ pub(crate) struct Context {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) remediator: Arc<dyn Remediator>,
     pub(crate) catalog: PolicyCatalog,
+    pub(crate) keys: KeyRing,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     /// The same one, to be set.

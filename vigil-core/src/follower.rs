@@ -1,4 +1,4 @@
-//! The follower: takes over the policies that other replicas wrote, as soon as the Store tells of them, and the Store's clock.
+//! The follower: takes over what other replicas wrote, policies and keys, as soon as the Store tells of it, and the Store's clock.
 
 use std::sync::Arc;
 
@@ -6,19 +6,19 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{Context, chain};
-use crate::store::StoreError;
+use crate::store::{Followed, StoreError};
 
 /// Follows until the token is cancelled. It looks every [`reconcile_interval`](crate::Settings::reconcile_interval) even when
 /// it is told nothing.
-pub(crate) async fn follow(context: Arc<Context>, token: CancellationToken) {
+pub(crate) async fn follow(context: Arc<Context>, of: Followed, token: CancellationToken) {
     loop {
         let followed = tokio::select! {
             biased;
             () = token.cancelled() => return,
-            followed = follow_once(&context) => followed,
+            followed = follow_once(&context, of) => followed,
         };
         if let Err(error) = followed {
-            tracing::error!(error = chain(&error), "policies could not be refreshed; trying again");
+            tracing::error!(what = ?of, error = chain(&error), "what replicas share could not be refreshed; trying again");
             tokio::select! {
                 () = token.cancelled() => return,
                 () = sleep(context.settings.reconcile_interval) => {}
@@ -27,11 +27,18 @@ pub(crate) async fn follow(context: Arc<Context>, token: CancellationToken) {
     }
 }
 
-async fn follow_once(context: &Context) -> Result<(), StoreError> {
+async fn follow_once(context: &Context, of: Followed) -> Result<(), StoreError> {
     context.store_clock.follow(&*context.store).await?;
-    let seen = context.catalog.set().generation();
-    match timeout(context.settings.reconcile_interval, context.store.watch_policies(seen)).await {
-        Ok(Err(error)) => Err(error),
-        Ok(Ok(_)) | Err(_) => context.catalog.refresh().await,
+    let seen = match of {
+        Followed::Policies => context.catalog.set().generation(),
+        Followed::Keys => context.keys.generation(),
+    };
+    match timeout(context.settings.reconcile_interval, context.store.watch(of, seen)).await {
+        Ok(Err(error)) => return Err(error),
+        Ok(Ok(_)) | Err(_) => {}
+    }
+    match of {
+        Followed::Policies => context.catalog.refresh().await,
+        Followed::Keys => context.keys.refresh().await,
     }
 }

@@ -10,6 +10,8 @@ pub mod episode;
 pub mod events;
 mod follower;
 pub mod invalid;
+pub mod key;
+mod keyring;
 mod lanes;
 pub mod metric;
 pub mod policy;
@@ -30,11 +32,13 @@ pub mod telemetry;
 pub mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod turns;
 mod verifier;
 mod vigil;
 mod worker;
 
 pub use catalog::{CatalogError, PolicyCatalog};
+pub use keyring::KeyRing;
 pub use runner::RunnerStatus;
 pub use settings::{RunnerSettings, Settings};
 pub use vigil::{ActionRequest, BuildError, DeadLetterError, RunError, Trial, Vigil, VigilBuilder, Why};

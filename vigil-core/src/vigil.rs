@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::enqueuer::{Enqueuer, enqueue};
 use crate::events::Events;
 use crate::follower::follow;
+use crate::keyring::KeyRing;
 use crate::lanes::Lanes;
 use crate::metric::Snapshot;
 use crate::policy::{Condition, ConditionRegistry, Decision, Policy, PolicySpec, Verdict, evaluate, plan};
@@ -25,7 +26,7 @@ use crate::runner::{self, RunnerState, RunnerStatus};
 use crate::scribe;
 use crate::settings::Settings;
 use crate::store::{
-    ActionIntent, Actor, Admission, Idempotency, MemoryStore, MetricBatch, Recorded, Store, StoreError,
+    ActionIntent, Actor, Admission, Followed, Idempotency, MemoryStore, MetricBatch, Recorded, Store, StoreError,
 };
 use crate::supervisor::Supervisor;
 use crate::target::{Target, TargetTags};
@@ -150,8 +151,10 @@ impl Vigil {
                 }
             });
         }
-        let follower = context.clone();
-        supervisor.spawn("follower", move |token| follow(follower.clone(), token));
+        for of in [Followed::Policies, Followed::Keys] {
+            let follower = context.clone();
+            supervisor.spawn(format!("follower-{of:?}"), move |token| follow(follower.clone(), of, token));
+        }
         let verifier = context.clone();
         supervisor.spawn("verifier", move |token| verify(verifier.clone(), token));
         let (reconciler, history) = (context.clone(), self.history.clone());
@@ -304,6 +307,11 @@ impl Vigil {
     /// The policies.
     pub fn catalog(&self) -> &PolicyCatalog {
         &self.context.catalog
+    }
+
+    /// The API keys. They follow the Store as long as [`run`](Vigil::run) runs.
+    pub fn keys(&self) -> &KeyRing {
+        &self.context.keys
     }
 
     /// The truth.
@@ -483,6 +491,7 @@ impl VigilBuilder {
             queue: self.queue.unwrap_or_else(|| Arc::new(MemoryQueue::new())),
             remediator: self.remediator.unwrap_or_else(|| Arc::new(DryRun::new())),
             catalog: PolicyCatalog::new(store.clone(), self.registry, self.policy_files),
+            keys: KeyRing::new(store.clone()),
             store,
             random: self.random.unwrap_or_else(|| Arc::new(OsRandom)),
             telemetry: Arc::new(Telemetry::new()),

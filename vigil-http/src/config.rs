@@ -7,7 +7,9 @@ use axum::http::HeaderValue;
 use serde_json::{Map, Value};
 use vigil_core::invalid::InvalidValue;
 
+use crate::guard::{Limits, Pepper, Rate};
 use crate::simulator::Simulator;
+use crate::tls::Tls;
 
 /// What the API allows. Change what you must with struct update syntax:
 /// `HttpConfig { metrics_enabled: false, ..HttpConfig::default() }`.
@@ -35,6 +37,20 @@ pub struct HttpConfig {
     pub max_streams: usize,
     /// What puts a load on this server when it is asked to, if anything may; whoever gives one also runs it.
     pub simulator: Option<Arc<Simulator>>,
+    /// How many requests are worked on at a time; further ones are answered 503 at once. Health and metrics always are.
+    pub max_in_flight: usize,
+    /// Speak TLS; `None` for plain HTTP.
+    pub tls: Option<Tls>,
+    /// With it every request needs an API key; without, no key can be made, and all requests are of the tenant `default`.
+    pub pepper: Option<Pepper>,
+    /// Whether `/metrics` needs no key where others do.
+    pub metrics_public: bool,
+    /// How many requests a key, or a peer that has none, may make; `None` for as many as it likes.
+    pub rate: Option<Rate>,
+    /// How many proxies stand between clients and this server: so many hops of `X-Forwarded-For`, from the right, are true.
+    pub trusted_proxies: usize,
+    /// What each tenant may have and do.
+    pub limits: Limits,
     /// How long requests in flight may take after shutdown was asked for.
     pub drain: Duration,
     /// What the program adds to `GET /api/v1/settings`: what it runs with beside this. It must leave out what is secret.
@@ -55,6 +71,13 @@ impl Default for HttpConfig {
             max_connections: 2048,
             max_streams: 1024,
             simulator: None,
+            max_in_flight: 512,
+            tls: None,
+            pepper: None,
+            metrics_public: false,
+            rate: None,
+            trusted_proxies: 0,
+            limits: Limits::default(),
             drain: Duration::from_secs(30),
             shown: Map::new(),
         }

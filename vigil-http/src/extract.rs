@@ -9,24 +9,21 @@ use vigil_core::action::{ActionId, ActionStatus};
 use vigil_core::clock::Timestamp;
 use vigil_core::invalid::InvalidValue;
 use vigil_core::policy::FieldError;
-use vigil_core::store::Actor;
-use vigil_core::tenant::TenantId;
 
 use crate::fields::error;
+pub(crate) use crate::guard::Caller;
 use crate::problem::{ApiError, Kind};
 use crate::router::App;
 
-/// On whose behalf a request is made. Every handler that touches data takes one, and nothing else decides the tenant.
-pub(crate) struct Caller {
-    pub(crate) tenant: TenantId,
-    pub(crate) actor: Actor,
-}
-
+/// Put into every request by the guard of its route; a route without one has no caller.
 impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
-    async fn from_request_parts(_: &mut Parts, _: &App) -> Result<Self, ApiError> {
-        Ok(Self { tenant: TenantId::default(), actor: Actor::new("api") })
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
+            tracing::error!(path = parts.uri.path(), "a handler that needs a caller is registered as public");
+            ApiError::internal()
+        })
     }
 }
 

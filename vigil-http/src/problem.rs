@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -29,6 +29,8 @@ pub(crate) struct ApiError {
     kind: Kind,
     detail: String,
     errors: Vec<FieldError>,
+    /// After how many seconds it may be tried again, if that is known.
+    wait: Option<u64>,
 }
 
 /// The closed set of problems. Each has one status and one word.
@@ -38,6 +40,10 @@ pub(crate) enum Kind {
     Malformed,
     /// A filter has a value that does not exist.
     UnknownValue,
+    /// No key, or none that is known.
+    Unauthenticated,
+    /// The key may not do this.
+    Forbidden,
     NotFound,
     MethodNotAllowed,
     /// It was there already.
@@ -69,6 +75,8 @@ impl Kind {
     fn status(self) -> StatusCode {
         match self {
             Self::Malformed | Self::UnknownValue => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Duplicate | Self::Conflict => StatusCode::CONFLICT,
@@ -90,6 +98,8 @@ impl Kind {
         match self {
             Self::Malformed => "malformed",
             Self::UnknownValue => "unknown-value",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::Duplicate => "duplicate",
@@ -112,6 +122,8 @@ impl Kind {
         match self {
             Self::Malformed => "Malformed request",
             Self::UnknownValue => "Unknown value",
+            Self::Unauthenticated => "No valid key",
+            Self::Forbidden => "Forbidden",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "Method not allowed",
             Self::Duplicate => "Exists already",
@@ -158,7 +170,7 @@ const INTERNAL: &str = "Something went wrong inside; the log has the details und
 impl ApiError {
     /// A problem in one sentence.
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), errors: Vec::new() }
+        Self { kind, detail: detail.into(), errors: Vec::new(), wait: None }
     }
 
     /// 404.
@@ -175,7 +187,7 @@ impl ApiError {
         }
         detail.push('.');
         errors.truncate(MAX_ERRORS);
-        Self { kind: Kind::Invalid, detail, errors }
+        Self { kind: Kind::Invalid, detail, errors, wait: None }
     }
 
     /// 422 for one wrong field.
@@ -186,6 +198,11 @@ impl ApiError {
     /// 503.
     pub(crate) fn unavailable(detail: &str) -> Self {
         Self::new(Kind::Unavailable, detail)
+    }
+
+    /// The same, to be tried again after so many seconds.
+    pub(crate) fn waiting(self, seconds: u64) -> Self {
+        Self { wait: Some(seconds), ..self }
     }
 
     /// 500, with the cause in the log only.
@@ -246,6 +263,12 @@ impl<'a> Wrong<'a> {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.kind.status().into_response();
+        if let Some(seconds) = self.wait {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        if self.kind == Kind::Unauthenticated {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"vigil\""));
+        }
         response.extensions_mut().insert(self);
         response
     }
@@ -331,7 +354,7 @@ impl From<CatalogError> for ApiError {
             CatalogError::Policy(error) => {
                 let detail = format!("{error}.");
                 let errors = if let PolicyError::Invalid { errors, .. } = error { errors } else { Vec::new() };
-                Self { kind: Kind::Invalid, detail, errors: errors.into_iter().take(MAX_ERRORS).collect() }
+                Self { kind: Kind::Invalid, detail, errors: errors.into_iter().take(MAX_ERRORS).collect(), wait: None }
             }
             CatalogError::Store(error) => error.into(),
             other => internal(&other),

@@ -1,21 +1,27 @@
 //! [`serve`]: the accept loop, with the bounds that a server on a real network needs.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::middleware::AddExtension;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tower::Layer;
 
 use crate::config::HttpConfig;
+use crate::guard::Peer;
 use crate::live::Closing;
+use crate::tls::Tls;
 
 /// Serves a router until `shutdown` completes. Then it accepts nothing more, closes idle connections, finishes the requests
 /// in flight, and after [`HttpConfig::drain`] cuts off those that are left.
@@ -45,7 +51,7 @@ pub async fn serve(
             _ = connections.join_next(), if !connections.is_empty() => continue,
             accepted = accept(&listener, &permits) => accepted,
         };
-        let (permit, stream) = match accepted {
+        let (permit, stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::error!(%error, "a connection cannot be accepted");
@@ -53,12 +59,18 @@ pub async fn serve(
                 continue;
             }
         };
-        let connection =
-            http.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-        let connection = graceful.watch(connection.into_owned());
+        let service = TowerToHyperService::new(Extension(Peer(address)).layer(router.clone()));
+        let (watcher, http) = (graceful.watcher(), http.clone());
+        let (acceptor, patience) = (config.tls.as_ref().map(Tls::acceptor), config.header_timeout);
         connections.spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error, "a connection broke off");
+            match acceptor {
+                None => attend(&http, stream, service, watcher).await,
+                // In the connection's own task: a handshake that takes long delays nobody else.
+                Some(acceptor) => match tokio::time::timeout(patience, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => attend(&http, stream, service, watcher).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a client does not speak TLS as it must"),
+                    Err(_) => tracing::debug!("a client takes too long to speak TLS"),
+                },
             }
             drop(permit);
         });
@@ -73,18 +85,33 @@ pub async fn serve(
     connections.shutdown().await;
 }
 
+/// Serves one connection to its end.
+async fn attend<I>(
+    http: &Builder<TokioExecutor>,
+    stream: I,
+    service: TowerToHyperService<AddExtension<Router, Peer>>,
+    watcher: Watcher,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = watcher.watch(http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
+    if let Err(error) = connection.await {
+        tracing::debug!(error, "a connection broke off");
+    }
+}
+
 /// The next connection, once one more may be served.
 async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
-) -> io::Result<(tokio::sync::OwnedSemaphorePermit, TcpStream)> {
+) -> io::Result<(tokio::sync::OwnedSemaphorePermit, TcpStream, SocketAddr)> {
     let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 // Without it small answers wait for the client's acknowledgement; refused only by a dead socket.
                 let _ = stream.set_nodelay(true);
-                return Ok((permit, stream));
+                return Ok((permit, stream, address));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => return Err(error),

@@ -10,6 +10,7 @@ mod episodes;
 mod error;
 mod idempotency;
 mod inspect;
+mod keys;
 mod lease;
 mod listener;
 mod metrics;

@@ -1,4 +1,4 @@
-//! [`Listener`]: tells whoever waits that policies may have changed. A hint: they look themselves, and look without it too.
+//! [`Listener`]: tells whoever waits that what replicas follow (policies, keys) may have changed. A hint: they look themselves, and look without it too.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// What writers of policies notify.
-pub(crate) const CHANNEL: &str = "vigil_policies";
+/// What writers of anything that replicas follow notify.
+pub(crate) const CHANNEL: &str = "vigil_changes";
 
 /// Listens on a connection of its own for as long as it lives.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Listener {
 async fn listen(connect: PgConnectOptions, hints: &watch::Sender<()>) {
     loop {
         if let Err(error) = listen_once(&connect, hints).await {
-            tracing::debug!(%error, "changes of policies are noticed by asking until the database is back");
+            tracing::debug!(%error, "changes are noticed by asking until the database is back");
         }
         sleep(Listener::RETRY).await;
     }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use vigil_core::clock::Timestamp;
 use vigil_core::metric::{Metric, MetricId, MetricName, Sample};
 use vigil_core::store::{MetricBatch, Recorded, Scope, StoreError};
+use vigil_core::tenant::TenantId;
 
 use crate::digest;
 use crate::error::Error;
@@ -265,3 +266,17 @@ pub(crate) async fn samples(
 /// No sample is later than its receipt: what is not older than `since` lies in the partitions from then on.
 pub(crate) const SAMPLES: &str = "SELECT name, series, value, at FROM metrics WHERE tenant = $1 AND target = $2 \
      AND name = ANY($3) AND at >= $4 AND created_at >= $4 ORDER BY at, id LIMIT $5";
+
+/// How many series a tenant has, counted up to `most`.
+pub(crate) async fn count_series(
+    connection: &mut PgConnection,
+    tenant: &TenantId,
+    most: usize,
+) -> Result<usize, Error> {
+    let counted: i64 =
+        sqlx::query_scalar(COUNT_SERIES).bind(tenant.as_str()).bind(row::limit(most)).fetch_one(connection).await?;
+    Ok(usize::try_from(counted).unwrap_or(usize::MAX))
+}
+
+pub(crate) const COUNT_SERIES: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM series_latest WHERE tenant = $1 LIMIT $2) AS counted";

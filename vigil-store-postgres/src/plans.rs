@@ -16,7 +16,7 @@ use vigil_core::store::{ActionFilter, Aggregate, AuditFilter, Due, RangeQuery, S
 use vigil_core::target::Target;
 
 use crate::{
-    PostgresOptions, PostgresStore, actions, admission, audit, episodes, idempotency, metrics, policies, scopes, series,
+    PostgresOptions, PostgresStore, actions, admission, audit, episodes, idempotency, keys, metrics, scopes, series,
 };
 
 /// A statement under the name of what it is for, with something to bind to each of its parameters.
@@ -47,6 +47,7 @@ fn hot() -> Vec<Hot> {
             metrics::SAMPLES,
             "'default', 'web-7', ARRAY['cpu'], now() - interval '10 minutes', 10000",
         ),
+        hot("series of a tenant", metrics::COUNT_SERIES, "'default', 1000"),
         hot("scopes due to be judged", scopes::CLAIM, "NULL, 30000000, 100"),
         hot("how things stand", actions::STANDING, "'default', 'p-7', 'web-7', NULL"),
         hot("facts for the guards", admission::FACTS, "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7"),
@@ -118,7 +119,6 @@ fn hot() -> Vec<Hot> {
             series::points_statement(&range(None)),
             "'default', 'cpu', now() - interval '1 hour', now(), 60000000, '{}', '', 11001",
         ),
-        hot("the policies' generation", policies::GENERATION, ""),
         hot(
             "samples recorded",
             metrics::RECORD,
@@ -159,6 +159,7 @@ fn hot() -> Vec<Hot> {
              'firing', '{}', 2, now(), now(), now(), NULL, NULL, NULL, '[]', 1, NULL, NULL, 7, 'default', 1",
         ),
         hot("an idempotency key", idempotency::TAKE, "'default', 'actions', 'k', 'f', '{}', NULL, 86400000000"),
+        hot("a generation", keys::GENERATION, "'key_generation'"),
     ]
 }
 

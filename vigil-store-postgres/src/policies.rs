@@ -43,12 +43,6 @@ pub(crate) async fn table(connection: &mut PgConnection) -> Result<PolicyTable, 
     Ok(PolicyTable { generation, policies })
 }
 
-pub(crate) async fn generation(connection: &mut PgConnection) -> Result<i64, Error> {
-    Ok(sqlx::query_scalar(GENERATION).fetch_one(connection).await?)
-}
-
-pub(crate) const GENERATION: &str = "SELECT value FROM counters WHERE name = 'policy_generation'";
-
 /// The generation's row is changed first: writers of policies wait for each other there.
 pub(crate) async fn write(
     connection: &mut PgConnection,

@@ -8,12 +8,13 @@ use tokio::time::timeout;
 use vigil_core::action::{Action, ActionId, ActionKey, Change};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Resolution};
+use vigil_core::key::{ApiKey, KeyTable, KeyWrite};
 use vigil_core::metric::{MetricName, Sample};
 use vigil_core::policy::PolicyName;
 use vigil_core::store::{
     ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
-    EpisodeFilter, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope, Series,
-    SeriesFilter, Standing, Store, StoreError,
+    EpisodeFilter, Followed, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope,
+    Series, SeriesFilter, Standing, Store, StoreError,
 };
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
@@ -23,8 +24,8 @@ use crate::error::Error;
 use crate::listener::Listener;
 use crate::writer::Writer;
 use crate::{
-    OpenError, PostgresOptions, actions, admission, audit, brakes, episodes, metrics, migrate, policies, retention,
-    scopes, series,
+    OpenError, PostgresOptions, actions, admission, audit, brakes, episodes, keys, metrics, migrate, policies,
+    retention, scopes, series,
 };
 
 /// The Store in a PostgreSQL database, shared by any number of replicas; correct under READ COMMITTED.
@@ -38,8 +39,8 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// How often the policies' generation is asked for where nothing tells of a change.
-    const POLL: Duration = Duration::from_secs(1);
+    /// How often a generation is asked for where nothing tells of a change: a revoked key must be refused within a second.
+    const POLL: Duration = Duration::from_millis(500);
 
     /// Connects, and brings the schema up to date if no other replica is at it.
     ///
@@ -128,6 +129,13 @@ impl Store for PostgresStore {
     async fn range(&self, tenant: &TenantId, query: &RangeQuery) -> Result<Range, StoreError> {
         let (tenant, query) = (tenant.clone(), query.clone());
         Ok(self.connections.single(move |c| Box::pin(async move { series::range(c, &tenant, &query).await })).await?)
+    }
+
+    async fn count_series(&self, tenant: &TenantId, most: usize) -> Result<usize, StoreError> {
+        let tenant = tenant.clone();
+        let work =
+            self.connections.single(move |c| Box::pin(async move { metrics::count_series(c, &tenant, most).await }));
+        Ok(work.await?)
     }
 
     async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError> {
@@ -244,15 +252,29 @@ impl Store for PostgresStore {
         Ok(self.connections.single(|c| Box::pin(async move { policies::table(c).await })).await?)
     }
 
-    async fn policy_generation(&self) -> Result<i64, StoreError> {
-        Ok(self.connections.single(|c| Box::pin(async move { policies::generation(c).await })).await?)
+    async fn generation(&self, of: Followed) -> Result<i64, StoreError> {
+        Ok(self.connections.single(move |c| Box::pin(async move { keys::generation(c, of).await })).await?)
     }
 
-    async fn watch_policies(&self, seen: i64) -> Result<i64, StoreError> {
+    async fn keys(&self) -> Result<KeyTable, StoreError> {
+        Ok(self.connections.single(|c| Box::pin(async move { keys::table(c).await })).await?)
+    }
+
+    async fn write_key(&self, tenant: &TenantId, write: KeyWrite, actor: &Actor) -> Result<ApiKey, StoreError> {
+        let (tenant, actor, now) = (tenant.clone(), actor.clone(), self.connections.given_now());
+        let written = self
+            .connections
+            .transact(move |c| Box::pin(async move { keys::write(c, &tenant, &write, &actor, now).await }))
+            .await;
+        self.listener.hint();
+        Ok(written?)
+    }
+
+    async fn watch(&self, of: Followed, seen: i64) -> Result<i64, StoreError> {
         let mut hints = self.listener.subscribe();
         loop {
             hints.mark_unchanged();
-            let generation = self.policy_generation().await?;
+            let generation = self.generation(of).await?;
             if generation != seen {
                 return Ok(generation);
             }
@@ -317,6 +339,6 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.policy_generation().await.map(drop)
+        self.generation(Followed::Policies).await.map(drop)
     }
 }

@@ -7,6 +7,7 @@ mod brakes;
 mod episodes;
 mod error;
 mod inspect;
+mod keys;
 mod metrics;
 mod migrate;
 mod options;

@@ -218,3 +218,17 @@ pub(crate) async fn remember(
     .await?;
     Ok(())
 }
+
+/// How many series a tenant has, counted up to `most`.
+pub(crate) async fn count_series(
+    connection: &mut SqliteConnection,
+    tenant: &TenantId,
+    most: usize,
+) -> Result<usize, Error> {
+    let row = sqlx::query("SELECT count(*) FROM (SELECT 1 FROM series_latest WHERE tenant = ? LIMIT ?)")
+        .bind(tenant.as_str())
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_one(connection)
+        .await?;
+    Ok(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(usize::MAX))
+}

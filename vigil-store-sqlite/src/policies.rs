@@ -42,11 +42,6 @@ pub(crate) async fn table(connection: &mut SqliteConnection) -> Result<PolicyTab
     Ok(PolicyTable { generation, policies })
 }
 
-pub(crate) async fn generation(connection: &mut SqliteConnection) -> Result<i64, Error> {
-    let row = sqlx::query("SELECT value FROM counters WHERE name = 'policy_generation'").fetch_one(connection).await?;
-    Ok(row.try_get(0)?)
-}
-
 pub(crate) async fn write(
     connection: &mut SqliteConnection,
     tenant: &TenantId,

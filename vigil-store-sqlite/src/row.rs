@@ -6,6 +6,7 @@ use sqlx::{ColumnIndex, Row};
 use vigil_core::action::{Action, ActionId, ActionStatus, ActionType, Severity, Verification};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{Episode, EpisodeId, EpisodeState, Resolution};
+use vigil_core::key::{ApiKey, KeyDigest, KeyId, KeyName, Role};
 use vigil_core::metric::{MetricName, Sample};
 use vigil_core::policy::PolicyName;
 use vigil_core::store::{Actor, AuditEntry, StoredPolicy};
@@ -168,6 +169,25 @@ pub(crate) fn policy(row: &SqliteRow) -> Result<StoredPolicy, Error> {
         enabled_override: row.maybe_int("enabled_override")?.map(|flag| flag == 1),
         revision: row.int("revision")?,
         updated_at: row.time("updated_at")?,
+    })
+}
+
+pub(crate) fn key(row: &SqliteRow) -> Result<ApiKey, Error> {
+    let digest: Vec<u8> = row.try_get("digest")?;
+    let id: String = row.try_get("id")?;
+    let digest =
+        digest.try_into().map_err(|_| Error::unreadable(format!("key {id}"), "its digest has not 32 bytes"))?;
+    let row = Reader::new(row, "key");
+    Ok(ApiKey {
+        id: row.word("id", KeyId::new)?,
+        tenant: row.word("tenant", TenantId::new)?,
+        name: row.word("name", KeyName::new)?,
+        role: row.word("role", Role::parse)?,
+        digest: KeyDigest(digest),
+        created_at: row.time("created_at")?,
+        expires_at: row.maybe_time("expires_at")?,
+        rotated_at: row.maybe_time("rotated_at")?,
+        revoked_at: row.maybe_time("revoked_at")?,
     })
 }
 

@@ -13,12 +13,13 @@ use tokio::sync::Notify;
 use vigil_core::action::{Action, ActionId, ActionKey, Change};
 use vigil_core::clock::{Clock, Timestamp};
 use vigil_core::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Resolution};
+use vigil_core::key::{ApiKey, KeyTable, KeyWrite};
 use vigil_core::metric::{MetricName, Sample};
 use vigil_core::policy::PolicyName;
 use vigil_core::store::{
     ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
-    EpisodeFilter, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope, Series,
-    SeriesFilter, Standing, Store, StoreError,
+    EpisodeFilter, Followed, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope,
+    Series, SeriesFilter, Standing, Store, StoreError,
 };
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
@@ -26,7 +27,7 @@ use vigil_core::tenant::TenantId;
 use crate::error::Error;
 use crate::writer::Writer;
 use crate::{
-    OpenError, SqliteOptions, actions, admission, audit, brakes, episodes, metrics, migrate, policies, retention,
+    OpenError, SqliteOptions, actions, admission, audit, brakes, episodes, keys, metrics, migrate, policies, retention,
     scopes, series,
 };
 
@@ -40,7 +41,7 @@ pub struct SqliteStore {
     writer: Writer,
     /// `None` in memory: there the writer's connection is the only one that sees the data.
     readers: Option<SqlitePool>,
-    policies_changed: Notify,
+    changed: Notify,
 }
 
 impl SqliteStore {
@@ -71,7 +72,7 @@ impl SqliteStore {
                 .connect_lazy_with(connect.clone().read_only(true).create_if_missing(false))
         });
         let writer = Writer::start(connection, options.waiting_room.max(1), lock);
-        Ok(Self { clock: options.clock, writer, readers, policies_changed: Notify::new() })
+        Ok(Self { clock: options.clock, writer, readers, changed: Notify::new() })
     }
 
     /// Commits what was accepted and closes the file.
@@ -170,6 +171,11 @@ impl Store for SqliteStore {
     async fn range(&self, tenant: &TenantId, query: &RangeQuery) -> Result<Range, StoreError> {
         let (tenant, query) = (tenant.clone(), query.clone());
         self.read(move |c| Box::pin(async move { series::range(c, &tenant, &query).await })).await
+    }
+
+    async fn count_series(&self, tenant: &TenantId, most: usize) -> Result<usize, StoreError> {
+        let tenant = tenant.clone();
+        self.read(move |c| Box::pin(async move { metrics::count_series(c, &tenant, most).await })).await
     }
 
     async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError> {
@@ -273,8 +279,8 @@ impl Store for SqliteStore {
         self.read(move |c| Box::pin(async move { policies::table(c).await })).await
     }
 
-    async fn policy_generation(&self) -> Result<i64, StoreError> {
-        self.read(move |c| Box::pin(async move { policies::generation(c).await })).await
+    async fn generation(&self, of: Followed) -> Result<i64, StoreError> {
+        self.read(move |c| Box::pin(async move { keys::generation(c, of).await })).await
     }
 
     async fn write_policies(
@@ -289,15 +295,27 @@ impl Store for SqliteStore {
             .run(move |c| Box::pin(async move { policies::write(c, &tenant, writes, &actor, now).await }))
             .await;
         // Also after an error: the caller may have gone away, and the change may be there.
-        self.policies_changed.notify_waiters();
+        self.changed.notify_waiters();
         written
     }
 
-    async fn watch_policies(&self, seen: i64) -> Result<i64, StoreError> {
+    async fn keys(&self) -> Result<KeyTable, StoreError> {
+        self.read(move |c| Box::pin(async move { keys::table(c).await })).await
+    }
+
+    async fn write_key(&self, tenant: &TenantId, write: KeyWrite, actor: &Actor) -> Result<ApiKey, StoreError> {
+        let (tenant, actor, now) = (tenant.clone(), actor.clone(), self.clock.now());
+        let written =
+            self.writer.run(move |c| Box::pin(async move { keys::write(c, &tenant, &write, &actor, now).await })).await;
+        self.changed.notify_waiters();
+        written
+    }
+
+    async fn watch(&self, of: Followed, seen: i64) -> Result<i64, StoreError> {
         loop {
             // Made before the look, so that no change can fall between the look and the wait.
-            let changed = self.policies_changed.notified();
-            let generation = self.policy_generation().await?;
+            let changed = self.changed.notified();
+            let generation = self.generation(of).await?;
             if generation != seen {
                 return Ok(generation);
             }
@@ -347,6 +365,6 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.writer.run(move |c| Box::pin(async move { policies::generation(c).await })).await.map(drop)
+        self.writer.run(move |c| Box::pin(async move { keys::generation(c, Followed::Policies).await })).await.map(drop)
     }
 }

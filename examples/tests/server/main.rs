@@ -7,6 +7,7 @@ mod check;
 mod cluster;
 mod environment;
 mod healing;
+mod keys;
 mod policies;
 mod process;
 mod replicas;

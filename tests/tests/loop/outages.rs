@@ -102,7 +102,7 @@ async fn a_store_that_does_not_answer_one_refresh_holds_up_no_other() {
     let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::new())));
     let vigil = Vigil::builder().store(store.clone()).build().unwrap();
     vigil.load_policies().await.unwrap();
-    store.faults().plan("policy_generation", 1, Fault::Hang, Effect::Missing);
+    store.faults().plan("generation", 1, Fault::Hang, Effect::Missing);
     let second = async {
         store.faults().struck(1).await;
         tokio::time::timeout(Duration::from_secs(10), vigil.catalog().refresh()).await

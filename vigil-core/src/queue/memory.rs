@@ -13,6 +13,7 @@ use crate::action::ActionKey;
 use crate::clock::{Clock, SystemClock};
 use crate::task::Task;
 use crate::tenant::TenantId;
+use crate::turns::Turns;
 
 /// A [`Queue`] in memory. Everything is gone when it is dropped, which the Store makes safe.
 ///
@@ -28,7 +29,8 @@ pub struct MemoryQueue {
 
 #[derive(Debug, Default)]
 struct State {
-    ready: VecDeque<Entry>,
+    /// Tenants take turns.
+    ready: Turns<Entry>,
     /// By the time they become due; the number keeps equal times apart, and in order.
     scheduled: BTreeMap<(Instant, u64), Entry>,
     leased: BTreeMap<u64, Lease>,
@@ -171,7 +173,8 @@ impl Queue for MemoryQueue {
         let lost: Vec<u64> = lost.take(limit).collect();
         for number in &lost {
             if let Some(lease) = state.leased.remove(number) {
-                state.ready.push_back(lease.entry);
+                let tenant = lease.entry.task.tenant.clone();
+                state.ready.push(&tenant, lease.entry);
             }
         }
         drop(state);
@@ -241,7 +244,7 @@ impl State {
 
     fn put(&mut self, entry: Entry, delay: Duration) {
         if delay.is_zero() {
-            self.ready.push_back(entry);
+            self.ready.push(&entry.task.tenant.clone(), entry);
         } else {
             let number = self.next_number();
             self.scheduled.insert((from_now(delay), number), entry);
@@ -254,7 +257,8 @@ impl State {
         while let Some(first) = self.scheduled.first_entry()
             && first.key().0 <= now
         {
-            self.ready.push_back(first.remove());
+            let entry = first.remove();
+            self.ready.push(&entry.task.tenant.clone(), entry);
         }
     }
 
@@ -267,7 +271,7 @@ impl State {
         let count = max.min(self.ready.len());
         let mut claims = Vec::with_capacity(count);
         for _ in 0..count {
-            let Some(mut entry) = self.ready.pop_front() else { break };
+            let Some(mut entry) = self.ready.pop() else { break };
             entry.deliveries += 1;
             let number = self.next_number();
             claims.push(Claim { task: entry.task.clone(), token: number.to_string(), deliveries: entry.deliveries });

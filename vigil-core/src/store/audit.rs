@@ -9,6 +9,7 @@ use super::Brake;
 use crate::action::{Action, ActionId, Change};
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange, EpisodeId, Resolution};
+use crate::key::ApiKey;
 use crate::policy::PolicyName;
 use crate::target::Target;
 use crate::tenant::TenantId;
@@ -163,6 +164,23 @@ impl AuditEntry {
             target: None,
             reason: note.reason,
             detail: note.detail,
+        }
+    }
+
+    /// The entry of a key's write, by [`KeyWrite::kind`](crate::key::KeyWrite::kind).
+    pub fn key(key: &ApiKey, kind: &str, actor: &Actor, now: Timestamp) -> Self {
+        Self {
+            seq: None,
+            tenant: key.tenant.clone(),
+            at: now,
+            kind: kind.to_owned(),
+            actor: actor.clone(),
+            action: None,
+            episode: None,
+            policy: None,
+            target: None,
+            reason: None,
+            detail: json!({"key": key.id, "name": key.name, "role": key.role, "expires_at": key.expires_at}),
         }
     }
 

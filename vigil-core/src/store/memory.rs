@@ -9,12 +9,13 @@ use tokio::sync::Notify;
 use self::state::State;
 use super::{
     ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
-    EpisodeFilter, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope, Series,
-    SeriesFilter, Standing, Store, StoreError,
+    EpisodeFilter, Followed, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope,
+    Series, SeriesFilter, Standing, Store, StoreError,
 };
 use crate::action::{Action, ActionId, ActionKey, Change};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Resolution};
+use crate::key::{ApiKey, KeyTable, KeyWrite};
 use crate::metric::{MetricName, Sample};
 use crate::policy::PolicyName;
 use crate::target::Target;
@@ -25,6 +26,7 @@ mod admission;
 mod audit;
 mod episodes;
 mod idempotency;
+mod keys;
 mod policies;
 mod range;
 mod schedule;
@@ -39,7 +41,7 @@ mod state;
 pub struct MemoryStore {
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    policies_changed: Notify,
+    changed: Notify,
 }
 
 impl MemoryStore {
@@ -53,7 +55,7 @@ impl MemoryStore {
 
     /// An empty Store on a clock of its own.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, state: Mutex::default(), policies_changed: Notify::new() }
+        Self { clock, state: Mutex::default(), changed: Notify::new() }
     }
 
     /// The state, and the time at which it was locked: no call sees an earlier time than the call before it saw.
@@ -101,6 +103,10 @@ impl Store for MemoryStore {
 
     async fn range(&self, tenant: &TenantId, query: &RangeQuery) -> Result<Range, StoreError> {
         Ok(self.lock().0.series.range(tenant, query))
+    }
+
+    async fn count_series(&self, tenant: &TenantId, most: usize) -> Result<usize, StoreError> {
+        Ok(self.lock().0.series.count(tenant).min(most))
     }
 
     async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError> {
@@ -187,8 +193,12 @@ impl Store for MemoryStore {
         Ok(self.lock().0.policies.table())
     }
 
-    async fn policy_generation(&self) -> Result<i64, StoreError> {
-        Ok(self.lock().0.policies.generation())
+    async fn generation(&self, of: Followed) -> Result<i64, StoreError> {
+        let (state, _) = self.lock();
+        Ok(match of {
+            Followed::Policies => state.policies.generation(),
+            Followed::Keys => state.keys.generation(),
+        })
     }
 
     async fn write_policies(
@@ -200,15 +210,27 @@ impl Store for MemoryStore {
         let (mut state, now) = self.lock();
         let generation = state.write_policies(tenant, writes, actor, now)?;
         drop(state);
-        self.policies_changed.notify_waiters();
+        self.changed.notify_waiters();
         Ok(generation)
     }
 
-    async fn watch_policies(&self, seen: i64) -> Result<i64, StoreError> {
+    async fn keys(&self) -> Result<KeyTable, StoreError> {
+        Ok(self.lock().0.keys.table())
+    }
+
+    async fn write_key(&self, tenant: &TenantId, write: KeyWrite, actor: &Actor) -> Result<ApiKey, StoreError> {
+        let (mut state, now) = self.lock();
+        let key = state.write_key(tenant, &write, actor, now)?;
+        drop(state);
+        self.changed.notify_waiters();
+        Ok(key)
+    }
+
+    async fn watch(&self, of: Followed, seen: i64) -> Result<i64, StoreError> {
         loop {
             // Made before the look, so that no change can fall between the look and the wait.
-            let changed = self.policies_changed.notified();
-            let generation = self.policy_generation().await?;
+            let changed = self.changed.notified();
+            let generation = self.generation(of).await?;
             if generation != seen {
                 return Ok(generation);
             }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::action::{Action, ActionId, ActionKey, ActionStatus, ActionType, Change, IllegalChange, Severity};
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, EpisodeState, Resolution};
+use crate::key::{ApiKey, KeyTable, KeyWrite};
 use crate::metric::{Metric, MetricId, MetricName, Sample};
 use crate::policy::{ConditionSpec, PolicyName, Reason};
 use crate::target::Target;
@@ -31,7 +32,7 @@ pub use series::{Aggregate, Line, Point, Range, RangeQuery, Series, SeriesFilter
 /// # Contract
 /// - What a method returned `Ok` for is durable: it is there after the process was killed and started anew.
 /// - [`admit`](Store::admit), [`transition`](Store::transition), [`change_episode`](Store::change_episode),
-///   [`write_policies`](Store::write_policies) and [`set_brake`](Store::set_brake) are atomic, and write their audit entries in
+///   [`write_policies`](Store::write_policies), [`write_key`](Store::write_key) and [`set_brake`](Store::set_brake) are atomic, and write their audit entries in
 ///   the same transaction.
 /// - Once `set_brake` has answered that a brake is on, no attempt of an action that it stops starts, on whatever replica, until
 ///   it is released or its time has passed.
@@ -81,6 +82,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The stored samples of a metric over a span of time, one point a step; a step without samples has none. Reads what it
     /// needs and answers no more than the points it may: for people, not for the loop.
     async fn range(&self, tenant: &TenantId, query: &RangeQuery) -> Result<Range, StoreError>;
+
+    /// How many series a tenant has that have a newest sample, counted up to `most`.
+    async fn count_series(&self, tenant: &TenantId, most: usize) -> Result<usize, StoreError>;
 
     /// Hands out up to `limit` scopes that are due to be judged, the longest due first: those with a newest sample or an open
     /// episode. A scope is handed to one caller, whoever asks, and is due again after `every`, or up to a tenth sooner:
@@ -160,12 +164,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// All policies of all tenants, with the generation that any change of them raises.
     async fn policies(&self) -> Result<PolicyTable, StoreError>;
 
-    /// The generation alone: cheap enough to ask every second.
-    async fn policy_generation(&self) -> Result<i64, StoreError>;
+    /// The generation of what replicas follow: cheap enough to ask every second.
+    async fn generation(&self, of: Followed) -> Result<i64, StoreError>;
 
-    /// Waits until the generation is another one than `seen`, on whatever replica it was changed, and answers it. May wait
-    /// for ever: drop it to stop waiting.
-    async fn watch_policies(&self, seen: i64) -> Result<i64, StoreError>;
+    /// Waits until the generation is another one than `seen`, on whatever replica it was changed, and answers it. Learns of
+    /// a change in well under a second. May wait for ever: drop it to stop waiting.
+    async fn watch(&self, of: Followed, seen: i64) -> Result<i64, StoreError>;
 
     /// Writes and removes policies of one tenant, all or none; answers the new generation, which is also the revision of
     /// every policy written.
@@ -189,6 +193,16 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Sets a tenant's brake, whatever it was, and waits for starts that are being committed. Only the default tenant's may
     /// have [`BrakeScope::All`]; another one's stops its own tenant all the same.
     async fn set_brake(&self, tenant: &TenantId, change: BrakeChange, actor: &Actor) -> Result<Brakes, StoreError>;
+
+    /// All API keys of all tenants, the revoked ones included, with the generation that any change of them raises.
+    async fn keys(&self) -> Result<KeyTable, StoreError>;
+
+    /// Makes, rotates or revokes a key of a tenant, as [`KeyWrite::apply`] says, and audits it; raises the generation.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] if a new one is there already, of whatever tenant; [`StoreError::NotFound`] if one to change
+    /// is not there, is another tenant's, or is revoked.
+    async fn write_key(&self, tenant: &TenantId, write: KeyWrite, actor: &Actor) -> Result<ApiKey, StoreError>;
 
     /// Gives up to `limit` audit entries that have none yet the next sequence numbers, gapless and in order of insertion,
     /// and answers them. Callers on several replicas take turns.
@@ -214,6 +228,25 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the Store can serve now.
     async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// What every replica keeps a copy of and follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Followed {
+    /// The policies of all tenants.
+    Policies,
+    /// The API keys of all tenants.
+    Keys,
+}
+
+impl Followed {
+    /// The name under which a Store keeps the generation.
+    pub const fn counter(self) -> &'static str {
+        match self {
+            Self::Policies => "policy_generation",
+            Self::Keys => "key_generation",
+        }
+    }
 }
 
 /// What a Store cannot do, by what the caller can do about it.

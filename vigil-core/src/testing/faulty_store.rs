@@ -9,12 +9,13 @@ use super::Faults;
 use crate::action::{Action, ActionId, ActionKey, Change};
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Resolution};
+use crate::key::{ApiKey, KeyTable, KeyWrite};
 use crate::metric::{MetricName, Sample};
 use crate::policy::PolicyName;
 use crate::store::{
     ActionFilter, ActionIntent, Actor, Admission, AuditEntry, AuditFilter, Brake, BrakeChange, Brakes, Due,
-    EpisodeFilter, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope, Series,
-    SeriesFilter, Standing, Store, StoreError,
+    EpisodeFilter, Followed, Guard, MetricBatch, Note, PolicyTable, PolicyWrite, Range, RangeQuery, Recorded, Scope,
+    Series, SeriesFilter, Standing, Store, StoreError,
 };
 use crate::target::Target;
 use crate::tenant::TenantId;
@@ -91,6 +92,10 @@ impl Store for FaultyStore {
         self.call("range", self.inner.range(tenant, query)).await
     }
 
+    async fn count_series(&self, tenant: &TenantId, most: usize) -> Result<usize, StoreError> {
+        self.call("count_series", self.inner.count_series(tenant, most)).await
+    }
+
     async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError> {
         self.call("claim_scopes", self.inner.claim_scopes(every, limit)).await
     }
@@ -157,16 +162,24 @@ impl Store for FaultyStore {
         self.call("due", self.inner.due(kind, after, limit)).await
     }
 
-    async fn watch_policies(&self, seen: i64) -> Result<i64, StoreError> {
-        self.call("watch_policies", self.inner.watch_policies(seen)).await
+    async fn watch(&self, of: Followed, seen: i64) -> Result<i64, StoreError> {
+        self.call("watch", self.inner.watch(of, seen)).await
     }
 
     async fn policies(&self) -> Result<PolicyTable, StoreError> {
         self.call("policies", self.inner.policies()).await
     }
 
-    async fn policy_generation(&self) -> Result<i64, StoreError> {
-        self.call("policy_generation", self.inner.policy_generation()).await
+    async fn generation(&self, of: Followed) -> Result<i64, StoreError> {
+        self.call("generation", self.inner.generation(of)).await
+    }
+
+    async fn keys(&self) -> Result<KeyTable, StoreError> {
+        self.call("keys", self.inner.keys()).await
+    }
+
+    async fn write_key(&self, tenant: &TenantId, write: KeyWrite, actor: &Actor) -> Result<ApiKey, StoreError> {
+        self.call("write_key", self.inner.write_key(tenant, write, actor)).await
     }
 
     async fn write_policies(

@@ -58,7 +58,8 @@ pub(crate) async fn create(
     let (Some(target), Some(action), true) = (target, action, errors.is_empty()) else {
         return Err(ApiError::invalid(errors));
     };
-    let Caller { tenant, actor } = caller;
+    app.gates.tenants.action(&caller.tenant)?;
+    let Caller { tenant, actor, .. } = caller;
     let idempotency = body.idempotency;
     let request = ActionRequest { tenant, target, action, status, details, severity, params, idempotency, actor };
     match app.vigil.request_action(request).await? {

@@ -88,6 +88,8 @@ async fn record(
     metrics: Vec<Metric>,
     idempotency: Option<Idempotency>,
 ) -> Result<Vec<MetricId>, ApiError> {
+    app.gates.tenants.samples(&caller.tenant, metrics.len())?;
+    app.gates.tenants.series(&caller.tenant, &metrics, &app.vigil).await?;
     let batch = MetricBatch { tenant: caller.tenant, metrics, idempotency };
     Ok(app.vigil.ingest(batch).await?.ids)
 }

@@ -7,6 +7,7 @@ pub(crate) mod episodes;
 pub(crate) mod evaluate;
 pub(crate) mod health;
 pub(crate) mod ingest;
+pub(crate) mod keys;
 pub(crate) mod letters;
 pub(crate) mod policies;
 pub(crate) mod queue;

@@ -42,6 +42,7 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Tag, Json<Value>), ApiError> {
     without_nul(&body)?;
     let spec = PolicySpec::of_json(&body, app.vigil.catalog().registry()).map_err(ApiError::invalid)?;
+    app.gates.tenants.policy(&caller.tenant, &app.vigil)?;
     let policy = app.vigil.catalog().create(&caller.tenant, spec, &caller.actor).await?;
     Ok((StatusCode::CREATED, tag(&policy), Json(policy_json(&policy))))
 }

@@ -8,7 +8,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 use tokio::time::timeout;
-use vigil_core::store::{Actor, Admission, Expect, Guard, PolicySource, PolicyWrite, Store};
+use vigil_core::store::{Actor, Admission, Expect, Followed, Guard, PolicySource, PolicyWrite, Store};
 use vigil_core::tenant::TenantId;
 use vigil_core::testing::{batch, intent, metric, policy, target};
 use vigil_store_postgres::{PostgresOptions, PostgresStore};
@@ -73,7 +73,7 @@ async fn many_replicas_work_through_a_pooler_in_transaction_mode() {
         });
     }
     assert_eq!(working.join_all().await.iter().sum::<usize>(), 10, "one on each target");
-    let seen = stores[1].policy_generation().await.unwrap();
+    let seen = stores[1].generation(Followed::Policies).await.unwrap();
     let write = PolicyWrite::Put {
         spec: Arc::new(policy("p").build()),
         source: PolicySource::Api,
@@ -81,7 +81,7 @@ async fn many_replicas_work_through_a_pooler_in_transaction_mode() {
         expect: Expect::Any,
     };
     let written = stores[0].write_policies(&TenantId::default(), vec![write], &Actor::new("test")).await.unwrap();
-    let told = timeout(Duration::from_secs(10), stores[1].watch_policies(seen)).await;
+    let told = timeout(Duration::from_secs(10), stores[1].watch(Followed::Policies, seen)).await;
     assert_eq!(told.expect("noticed by asking").unwrap(), written);
     let mut plain = server.url().parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
     execute(&mut plain, "SELECT 1").await;

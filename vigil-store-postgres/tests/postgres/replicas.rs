@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use vigil_core::clock::{Clock, SystemClock, Timestamp};
 use vigil_core::metric::MetricName;
-use vigil_core::store::{Actor, Expect, PolicySource, PolicyWrite, Scope, Store};
+use vigil_core::store::{Actor, Expect, Followed, PolicySource, PolicyWrite, Scope, Store};
 use vigil_core::tenant::TenantId;
 use vigil_core::testing::{ManualClock, batch, metric, policy, target};
 use vigil_store_postgres::PostgresStore;
@@ -33,11 +33,12 @@ fn scope(on: &str) -> Scope {
 async fn a_policy_written_on_one_replica_is_told_to_the_other() {
     let Some((_database, one, other)) = two().await else { return };
     for round in 0..3 {
-        let seen = other.policy_generation().await.unwrap();
+        let seen = other.generation(Followed::Policies).await.unwrap();
         let began = Instant::now();
-        let (told, written) = tokio::join!(timeout(Duration::from_secs(10), other.watch_policies(seen)), async {
-            put(&one, &format!("p{round}")).await
-        });
+        let (told, written) =
+            tokio::join!(timeout(Duration::from_secs(10), other.watch(Followed::Policies, seen)), async {
+                put(&one, &format!("p{round}")).await
+            });
         assert_eq!(told.expect("told in time").unwrap(), written);
         println!("told after {:?}", began.elapsed());
     }

@@ -6,6 +6,7 @@ use super::MemoryStore;
 use crate::clock::Timestamp;
 use crate::metric::{Metric, MetricName, Sample, Tags};
 use crate::store::Scope;
+use crate::tenant::TenantId;
 
 #[derive(Debug, Default)]
 pub(super) struct SeriesTable(pub(super) HashMap<Scope, HashMap<(MetricName, Tags), Series>>);
@@ -49,6 +50,10 @@ impl SeriesTable {
         samples.sort_by_key(|sample| sample.at);
         samples.truncate(limit);
         samples
+    }
+
+    pub(super) fn count(&self, tenant: &TenantId) -> usize {
+        self.0.iter().filter(|(scope, _)| scope.tenant == *tenant).map(|(_, series)| series.len()).sum()
     }
 
     pub(super) fn has(&self, scope: &Scope) -> bool {

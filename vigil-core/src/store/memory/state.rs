@@ -8,12 +8,14 @@ use super::actions::ActionTable;
 use super::audit::AuditLog;
 use super::episodes::EpisodeTable;
 use super::idempotency::{Answers, Earlier};
+use super::keys::KeyRows;
 use super::policies::PolicyRows;
 use super::schedule::Schedule;
 use super::series::SeriesTable;
 use crate::action::{Action, ActionKey, Change};
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Resolution};
+use crate::key::{ApiKey, KeyWrite};
 use crate::metric::MetricId;
 use crate::store::{
     Actor, AuditEntry, Brake, BrakeChange, Braked, Brakes, MetricBatch, PolicyWrite, Recorded, Scope, StoreError,
@@ -28,6 +30,7 @@ pub(super) struct State {
     pub(super) actions: ActionTable,
     pub(super) episodes: EpisodeTable,
     pub(super) policies: PolicyRows,
+    pub(super) keys: KeyRows,
     pub(super) audit: AuditLog,
     pub(super) brakes: BTreeMap<TenantId, Brake>,
     pub(super) recorded: Answers<Vec<MetricId>>,
@@ -195,6 +198,18 @@ impl State {
             self.audit.add(entry);
         }
         Ok(self.policies.generation())
+    }
+
+    pub(super) fn write_key(
+        &mut self,
+        tenant: &TenantId,
+        write: &KeyWrite,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<ApiKey, StoreError> {
+        let key = self.keys.write(tenant, write, now)?;
+        self.audit.add(AuditEntry::key(&key, write.kind(), actor, now));
+        Ok(key)
     }
 
     pub(super) fn prune(&mut self, metrics: Timestamp, history: Timestamp) -> u64 {

@@ -8,6 +8,7 @@ use super::bench::{ALL, SECOND, TICK, name, scope};
 use crate::clock::Timestamp;
 use crate::metric::{Sample, Tags};
 use crate::store::{IDEMPOTENCY_KEPT, Idempotency, MetricBatch, Scope, StoreError};
+use crate::tenant::TenantId;
 use crate::testing::{batch, metric, tenant};
 
 fn values(samples: &[Sample]) -> Vec<f64> {
@@ -166,4 +167,15 @@ pub async fn the_stores_clock_is_the_one_it_was_given(t: &mut StoreBench) {
     t.pass(SECOND);
     assert_eq!(t.store().now().await.unwrap(), t.now());
     t.store().ping().await.unwrap();
+}
+
+pub async fn the_series_of_a_tenant_are_counted_as_far_as_asked(t: &mut StoreBench) {
+    let (own, other) = (TenantId::default(), tenant("other"));
+    let count = async |tenant: &TenantId, most| t.store().count_series(tenant, most).await.unwrap();
+    assert_eq!(count(&own, 10).await, 0);
+    t.record([metric("cpu", 1.0).on("web-1"), metric("cpu", 2.0).on("web-1"), metric("mem", 1.0).on("web-1")]).await;
+    t.record([metric("cpu", 1.0).on("web-2"), metric("cpu", 1.0).on("web-2").tag("core", "1"), metric("cpu", 1.0)])
+        .await;
+    t.record([metric("cpu", 1.0).on("web-1").of(&other)]).await;
+    assert_eq!((count(&own, 10).await, count(&own, 3).await, count(&other, 10).await), (5, 3, 1));
 }

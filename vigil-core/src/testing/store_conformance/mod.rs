@@ -59,6 +59,8 @@ pub mod episodes;
 #[doc(hidden)]
 pub mod guards;
 #[doc(hidden)]
+pub mod keys;
+#[doc(hidden)]
 pub mod leases;
 #[doc(hidden)]
 pub mod listing;
@@ -137,6 +139,7 @@ macro_rules! store_conformance {
                 a_key_is_forgotten_after_a_day,
                 keys_of_two_tenants_are_two_keys,
                 samples_of_one_tenant_are_not_seen_by_another,
+                the_series_of_a_tenant_are_counted_as_far_as_asked,
                 the_stores_clock_is_the_one_it_was_given,
             }
             scopes {
@@ -288,6 +291,17 @@ macro_rules! store_conformance {
                 a_watcher_is_told_of_the_next_change,
                 a_watcher_that_is_behind_is_told_at_once,
             }
+            keys {
+                a_key_is_kept_with_every_field,
+                a_rotated_key_has_another_digest_and_nothing_else_new,
+                a_revoked_key_stays_and_cannot_be_changed_or_made_again,
+                a_key_of_another_tenant_is_not_found,
+                every_write_of_a_key_raises_the_generation_of_keys_alone,
+                every_write_of_a_key_is_audited_for_its_tenant_without_the_digest,
+                a_watcher_of_keys_is_told_of_a_revocation,
+                of_many_makers_of_one_key_one_succeeds,
+                keys_are_there_again_and_their_generation_goes_on,
+            }
             audit {
                 nobody_sees_an_entry_before_it_has_its_sequence,
                 sequences_have_no_gap_and_follow_the_order_of_what_happened,
@@ -370,6 +384,7 @@ mod tests {
             include_str!("due.rs"),
             include_str!("episodes.rs"),
             include_str!("guards.rs"),
+            include_str!("keys.rs"),
             include_str!("leases.rs"),
             include_str!("listing.rs"),
             include_str!("metrics.rs"),

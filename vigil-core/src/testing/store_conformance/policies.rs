@@ -10,7 +10,7 @@ use super::StoreBench;
 use super::bench::{SECOND, actor, name, names, put, remove};
 use crate::action::{ActionType, Severity};
 use crate::policy::{ConditionSpec, PolicyName};
-use crate::store::{Actor, Expect, PolicySource, PolicyWrite, StoreError, StoredPolicy};
+use crate::store::{Actor, Expect, Followed, PolicySource, PolicyWrite, StoreError, StoredPolicy};
 use crate::tenant::TenantId;
 use crate::testing::{policy, policy_name, tenant};
 
@@ -75,7 +75,7 @@ pub async fn every_write_raises_the_generation_which_is_the_revision_of_what_it_
     let third = t.write(vec![remove("b", Expect::Any)]).await.unwrap();
     assert!(third > second, "a removal is a change");
     assert_eq!(revisions().await, [first]);
-    assert_eq!(t.store().policy_generation().await.unwrap(), third);
+    assert_eq!(t.store().generation(Followed::Policies).await.unwrap(), third);
     assert_eq!(t.store().policies().await.unwrap().generation, third);
 }
 
@@ -132,7 +132,7 @@ pub async fn a_policy_of_an_expected_revision_that_is_gone_is_not_found(t: &mut 
 
 pub async fn of_several_writes_all_happen_or_none(t: &mut StoreBench) {
     t.write(["a", "b"].map(|name| put(policy(name).build(), Expect::Absent)).into()).await.unwrap();
-    let generation = t.store().policy_generation().await.unwrap();
+    let generation = t.store().generation(Followed::Policies).await.unwrap();
     let refused_last = [
         put(policy("b").build(), Expect::Absent),
         put(policy("b").build(), Expect::Revision(generation + 7)),
@@ -142,7 +142,7 @@ pub async fn of_several_writes_all_happen_or_none(t: &mut StoreBench) {
         let writes = vec![put(policy("c").build(), Expect::Absent), remove("a", Expect::Any), last];
         t.write(writes).await.unwrap_err();
         assert_eq!(stored_names(t).await, names(&["a", "b"]));
-        assert_eq!(t.store().policy_generation().await.unwrap(), generation);
+        assert_eq!(t.store().generation(Followed::Policies).await.unwrap(), generation);
     }
     assert_eq!(t.audited().await, ["policy.put"; 2], "what did not happen is not audited");
 }
@@ -180,10 +180,10 @@ pub async fn two_tenants_may_have_policies_of_one_name(t: &mut StoreBench) {
 }
 
 pub async fn a_watcher_is_told_of_the_next_change(t: &mut StoreBench) {
-    let seen = t.store().policy_generation().await.unwrap();
+    let seen = t.store().generation(Followed::Policies).await.unwrap();
     let store = t.store();
     let mut watching = JoinSet::new();
-    watching.spawn(async move { store.watch_policies(seen).await.unwrap() });
+    watching.spawn(async move { store.watch(Followed::Policies, seen).await.unwrap() });
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }
@@ -194,8 +194,8 @@ pub async fn a_watcher_is_told_of_the_next_change(t: &mut StoreBench) {
 }
 
 pub async fn a_watcher_that_is_behind_is_told_at_once(t: &mut StoreBench) {
-    let seen = t.store().policy_generation().await.unwrap();
+    let seen = t.store().generation(Followed::Policies).await.unwrap();
     let written = t.put(policy("p").build()).await;
-    assert_eq!(t.store().watch_policies(seen).await.unwrap(), written);
-    assert_eq!(t.store().watch_policies(written + 1).await.unwrap(), written);
+    assert_eq!(t.store().watch(Followed::Policies, seen).await.unwrap(), written);
+    assert_eq!(t.store().watch(Followed::Policies, written + 1).await.unwrap(), written);
 }

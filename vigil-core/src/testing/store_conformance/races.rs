@@ -13,7 +13,8 @@ use crate::action::{ActionId, ActionStatus};
 use crate::clock::Timestamp;
 use crate::policy::Reason;
 use crate::store::{
-    ActionFilter, ActionIntent, Admission, BrakeScope, Due, Expect, Guard, Idempotency, MetricBatch, StoreError,
+    ActionFilter, ActionIntent, Admission, BrakeScope, Due, Expect, Followed, Guard, Idempotency, MetricBatch,
+    StoreError,
 };
 use crate::tenant::TenantId;
 use crate::testing::{batch, episode_intent, intent, metric, policy};
@@ -204,7 +205,7 @@ pub async fn of_many_writers_of_one_policy_one_succeeds(t: &mut StoreBench) {
     let won: Vec<_> = answers.iter().filter_map(|answer| answer.as_ref().ok()).collect();
     assert_eq!(won.len(), 1);
     assert_eq!(answers.iter().filter(|answer| matches!(answer, Err(StoreError::Conflict(_)))).count(), CALLERS - 1);
-    assert_eq!(t.store().policy_generation().await.unwrap(), *won[0]);
+    assert_eq!(t.store().generation(Followed::Policies).await.unwrap(), *won[0]);
 }
 
 pub async fn writers_of_different_policies_all_get_a_generation_of_their_own(t: &mut StoreBench) {

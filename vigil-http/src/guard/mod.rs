@@ -1,0 +1,197 @@
+//! What stands before every handler: how much is in flight, who calls, how often, and whether it may.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+use vigil_core::key::{Access, ApiKey, KeyDigest, KeyId, Role};
+use vigil_core::store::Actor;
+use vigil_core::tenant::TenantId;
+
+use crate::problem::{ApiError, Kind};
+use crate::router::App;
+
+mod credential;
+mod limits;
+mod peer;
+mod rate;
+
+pub use credential::{Credential, Pepper};
+pub use limits::{Limits, TenantLimits};
+pub use peer::Peer;
+pub use rate::Rate;
+
+pub(crate) use limits::TenantGates;
+use peer::peer_of;
+use rate::{RateGate, Who};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Need {
+    access: Wanted,
+    /// Whether it is about all tenants at once: then only for keys of the tenant `default`.
+    installation: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Nothing,
+    ByMethod,
+    Always(Access),
+}
+
+impl Need {
+    /// Nothing: anybody may.
+    pub(crate) const PUBLIC: Self = Self { access: Wanted::Nothing, installation: false };
+    /// To read for GET and HEAD, to operate for any other method.
+    pub(crate) const BY_METHOD: Self = Self { access: Wanted::ByMethod, installation: false };
+
+    /// The same access for every method.
+    pub(crate) const fn always(access: Access) -> Self {
+        Self { access: Wanted::Always(access), installation: false }
+    }
+
+    /// As it is, but only for keys of the tenant `default`.
+    pub(crate) const fn of_installation(self) -> Self {
+        Self { installation: true, ..self }
+    }
+
+    /// What a method needs.
+    pub(crate) fn access(self, method: &Method) -> Option<Access> {
+        match self.access {
+            Wanted::Nothing => None,
+            Wanted::ByMethod if matches!(*method, Method::GET | Method::HEAD) => Some(Access::Read),
+            Wanted::ByMethod => Some(Access::Operate),
+            Wanted::Always(access) => Some(access),
+        }
+    }
+
+    /// Whether it is only for keys of the tenant `default`.
+    pub(crate) fn is_of_installation(self) -> bool {
+        self.installation
+    }
+}
+
+/// On whose behalf a request is made. Every handler that touches data takes one, and nothing else decides the tenant.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) tenant: TenantId,
+    pub(crate) actor: Actor,
+    role: Role,
+    /// `None`: no keys are asked for.
+    key: Option<KeyId>,
+}
+
+impl Caller {
+    /// Whoever calls a server that asks for no keys.
+    fn anonymous() -> Self {
+        Self { tenant: TenantId::default(), actor: Actor::new("api"), role: Role::Admin, key: None }
+    }
+
+    fn of(key: &ApiKey) -> Self {
+        let actor = Actor::new(&format!("key:{}", key.id));
+        Self { tenant: key.tenant.clone(), actor, role: key.role, key: Some(key.id.clone()) }
+    }
+}
+
+/// What all requests of a router share.
+#[derive(Debug)]
+pub(crate) struct Gates {
+    in_flight: Semaphore,
+    rate: Option<RateGate>,
+    pub(crate) tenants: TenantGates,
+}
+
+impl Gates {
+    pub(crate) fn new(config: &crate::HttpConfig) -> Self {
+        Self {
+            in_flight: Semaphore::new(config.max_in_flight.min(Semaphore::MAX_PERMITS)),
+            rate: config.rate.map(RateGate::new),
+            tenants: TenantGates::new(config.limits.clone()),
+        }
+    }
+}
+
+/// What a route's guard is given.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    pub(crate) app: App,
+    pub(crate) need: Need,
+}
+
+/// Lets a request pass to its handler, or answers why not.
+pub(crate) async fn stand(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let Some(access) = guard.need.access(request.method()) else { return next.run(request).await };
+    let gates = &guard.app.gates;
+    let Ok(_in_flight) = gates.in_flight.try_acquire() else {
+        return ApiError::unavailable("Too many requests are in flight; try again later.").waiting(1).into_response();
+    };
+    let peer = peer_of(&request, guard.app.config.trusted_proxies);
+    match admit(&guard, access, peer, request.headers()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn admit(guard: &Guard, access: Access, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    let app = &guard.app;
+    let identified = identify(app, headers).await;
+    if let Some(rate) = &app.gates.rate {
+        let key = identified.as_ref().ok().and_then(|caller| caller.key.clone());
+        rate.check(key.map_or(Who::Peer(peer), Who::Key))?;
+    }
+    let caller = identified?;
+    if !caller.role.permits(access) {
+        let role = caller.role;
+        return Err(ApiError::new(Kind::Forbidden, format!("A key of the role '{role}' may not do this.")));
+    }
+    if guard.need.is_of_installation() && caller.tenant != TenantId::default() {
+        let detail = "This is about the whole installation: only a key of the tenant 'default' may do it.";
+        return Err(ApiError::new(Kind::Forbidden, detail));
+    }
+    Ok(caller)
+}
+
+/// Who it is. Everything that is wrong with a key is the same to whoever holds it, in words and in time.
+async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    let ring = app.vigil.keys();
+    let loaded = if ring.is_loaded() { Ok(()) } else { ring.refresh().await };
+    let Some(pepper) = &app.config.pepper else {
+        // Another replica hands out keys: without its pepper nobody can be known here, and nobody may pass unknown.
+        return if ring.is_empty() { Ok(Caller::anonymous()) } else { Err(unknown()) };
+    };
+    loaded?;
+    let sent = sent(headers).and_then(|text| Credential::parse(text).ok());
+    let known = sent.as_ref().and_then(|credential| ring.find(credential.id()));
+    let digest = sent.as_ref().map_or_else(|| pepper.digest(""), |credential| credential.digest(pepper));
+    let stored = known.as_ref().map_or(&NOBODY, |key| &key.digest);
+    let matches: bool = digest.0.ct_eq(&stored.0).into();
+    let now = app.vigil.clock().now();
+    known.filter(|key| matches && key.is_live(now)).map(|key| Caller::of(&key)).ok_or_else(unknown)
+}
+
+/// Compared with when there is no key of that id, so that it takes as long as when there is.
+static NOBODY: KeyDigest = KeyDigest([0; 32]);
+
+fn unknown() -> ApiError {
+    let detail = "A valid API key is needed, as X-API-Key or as Authorization: Bearer.";
+    ApiError::new(Kind::Unauthenticated, detail)
+}
+
+/// What the client sent as its key.
+fn sent(headers: &HeaderMap) -> Option<&str> {
+    if let Some(key) = headers.get("x-api-key") {
+        return key.to_str().ok();
+    }
+    let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
