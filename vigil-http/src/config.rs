@@ -31,7 +31,7 @@ pub struct HttpConfig {
     pub ping_timeout: Duration,
     /// How long a connection may take to send a request's head, and how long it may idle between two requests.
     pub header_timeout: Duration,
-    /// How many connections are served at a time; further ones wait to be accepted.
+    /// How many connections are served at a time. Beyond that the oldest are asked to end after the request that they are at.
     pub max_connections: usize,
     /// How many live views, each on a connection of its own, may be open; further ones are 503.
     pub max_streams: usize,

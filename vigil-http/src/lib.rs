@@ -3,6 +3,7 @@
 mod api;
 mod body;
 mod config;
+mod crowd;
 mod dto;
 mod extract;
 mod fields;

@@ -4,27 +4,35 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::middleware::AddExtension;
 use axum::{Extension, Router};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tower::Layer;
+use tokio::time::{sleep, timeout};
+use tower::{Layer, ServiceExt};
 
 use crate::config::HttpConfig;
+use crate::crowd::{Crowd, Leave};
 use crate::guard::Peer;
 use crate::live::Closing;
 use crate::tls::Tls;
 
+/// How long the oldest connection is given to make room before the next one is asked as well.
+const ROOM: Duration = Duration::from_millis(2);
+/// How long a connection that was asked to end may finish what it has begun to send before it began any request.
+const FAREWELL: Duration = Duration::from_millis(50);
+
 /// Serves a router until `shutdown` completes. Then it accepts nothing more, closes idle connections, finishes the requests
 /// in flight, and after [`HttpConfig::drain`] cuts off those that are left.
+///
+/// When as many connections are there as may be, the oldest are asked to end after the request that they are at, so that those
+/// who only sit there do not keep others out.
 ///
 /// The accept loop is our own because `axum::serve` gives hyper no timer, so that a client that sends its head byte by byte
 /// would hold its connection for ever. The connections are tasks of a set that lives in this future: dropping it
@@ -36,82 +44,108 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) {
     let mut shutdown = pin!(shutdown);
-    let permits = Arc::new(Semaphore::new(config.max_connections));
-    let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
     let closing = Closing::default();
     let router = router.layer(Extension(closing.clone()));
     // HTTP/1 only: the reading of the version that tells HTTP/2 apart has no timeout.
-    let mut http = Builder::new(TokioExecutor::new()).http1_only();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(config.header_timeout);
+    let mut http = Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout);
+    let (mut crowd, mut connections) = (Crowd::default(), JoinSet::new());
+    let mut next: Option<(TcpStream, SocketAddr)> = None;
 
     loop {
-        let accepted = tokio::select! {
-            () = &mut shutdown => break,
-            _ = connections.join_next(), if !connections.is_empty() => continue,
-            accepted = accept(&listener, &permits) => accepted,
-        };
-        let (permit, stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::error!(%error, "a connection cannot be accepted");
-                tokio::time::sleep(Duration::from_millis(200)).await; // out of file handles, say: others must end first
-                continue;
+        let Some((stream, address)) = next.take() else {
+            let accepted = tokio::select! {
+                () = &mut shutdown => break,
+                _ = connections.join_next(), if !connections.is_empty() => continue,
+                accepted = accept(&listener) => accepted,
+            };
+            match accepted {
+                Ok(accepted) => next = Some(accepted),
+                Err(error) => {
+                    tracing::error!(%error, "a connection cannot be accepted");
+                    sleep(Duration::from_millis(200)).await; // out of file handles, say: others must end first
+                }
             }
+            continue;
         };
-        let service = TowerToHyperService::new(Extension(Peer(address)).layer(router.clone()));
-        let (watcher, http) = (graceful.watcher(), http.clone());
+        if connections.len() >= config.max_connections {
+            next = Some((stream, address));
+            crowd.ask_the_oldest();
+            tokio::select! {
+                () = &mut shutdown => break,
+                _ = connections.join_next() => {}
+                () = sleep(ROOM) => {}
+            }
+            continue;
+        }
+        let (http, router, leave) = (http.clone(), router.clone(), crowd.enter());
         let (acceptor, patience) = (config.tls.as_ref().map(Tls::acceptor), config.header_timeout);
         connections.spawn(async move {
             match acceptor {
-                None => attend(&http, stream, service, watcher).await,
+                None => attend(&http, stream, address, router, &leave).await,
                 // In the connection's own task: a handshake that takes long delays nobody else.
-                Some(acceptor) => match tokio::time::timeout(patience, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => attend(&http, stream, service, watcher).await,
+                Some(acceptor) => match timeout(patience, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => attend(&http, stream, address, router, &leave).await,
                     Ok(Err(error)) => tracing::debug!(%error, "a client does not speak TLS as it must"),
                     Err(_) => tracing::debug!("a client takes too long to speak TLS"),
                 },
             }
-            drop(permit);
         });
     }
 
     drop(listener);
     closing.0.cancel();
-    tracing::info!(connections = graceful.count(), "finishing what is in flight");
-    if tokio::time::timeout(config.drain, graceful.shutdown()).await.is_err() {
+    crowd.ask_all();
+    tracing::info!(connections = connections.len(), "finishing what is in flight");
+    let drained = timeout(config.drain, async { while connections.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
         tracing::warn!(connections = connections.len(), "cut off what was still in flight");
     }
     connections.shutdown().await;
 }
 
-/// Serves one connection to its end.
-async fn attend<I>(
-    http: &Builder<TokioExecutor>,
-    stream: I,
-    service: TowerToHyperService<AddExtension<Router, Peer>>,
-    watcher: Watcher,
-) where
+/// Serves one connection to its end, or until it is asked to leave: then to the end of its request.
+async fn attend<I>(http: &Builder, stream: I, peer: SocketAddr, router: Router, leave: &Leave)
+where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let connection = watcher.watch(http.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned());
-    if let Err(error) = connection.await {
-        tracing::debug!(error, "a connection broke off");
+    let begun = Arc::new(AtomicBool::new(false));
+    let seen = begun.clone();
+    let service = Extension(Peer(peer)).layer(router).map_request(move |request| {
+        seen.store(true, Ordering::Relaxed);
+        request
+    });
+    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = pin!(connection.with_upgrades());
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = leave.asked() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                // hyper would wait for a head that may never come.
+                () = sleep(FAREWELL), if !begun.load(Ordering::Relaxed) => {
+                    if !begun.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    connection.await
+                }
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke off");
     }
 }
 
-/// The next connection, once one more may be served.
-async fn accept(
-    listener: &TcpListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(tokio::sync::OwnedSemaphorePermit, TcpStream, SocketAddr)> {
-    let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+/// The next connection.
+async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 // Without it small answers wait for the client's acknowledgement; refused only by a dead socket.
                 let _ = stream.set_nodelay(true);
-                return Ok((permit, stream, address));
+                return Ok((stream, address));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => return Err(error),

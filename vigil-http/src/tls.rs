@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
@@ -68,6 +68,7 @@ fn read(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
     };
     let chain: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(certificate).and_then(|certificates| certificates.collect());
+    let chain = chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
     let chain = chain.map_err(failed(certificate, "certificate"))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(failed(key, "private key"))?;
     // Ours, not the process's: nothing global is installed.

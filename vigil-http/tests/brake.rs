@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use vigil_core::queue::MemoryQueue;
 use vigil_core::store::MemoryStore;
 use vigil_core::testing::{ScriptedRemediator, eventually};
-use vigil_core::{Settings, Vigil};
+use vigil_core::{RunnerSettings, Settings, Vigil};
 use vigil_http::{HttpConfig, router};
 
 struct Replica {
@@ -25,6 +25,8 @@ impl Replica {
         let settings = Settings {
             reconcile_interval: Duration::from_millis(50),
             recheck: Duration::from_millis(50),
+            // No sample comes after the release: the runner judges.
+            runner: RunnerSettings { interval: Duration::from_millis(200), ..RunnerSettings::default() },
             ..Settings::default()
         };
         let vigil = Vigil::builder()

@@ -108,17 +108,33 @@ async fn shutdown_cuts_off_what_does_not_end() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_bound_wait_their_turn() {
+async fn who_only_sits_there_makes_room_for_the_next() {
+    let server = server(HttpConfig { max_connections: 2, ..HttpConfig::default() }).await;
+    let mut idle = connect(&server).await;
+    idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    until(&mut idle, "}").await;
+    let mut silent = connect(&server).await;
+    for _ in 0..3 {
+        let mut next = connect(&server).await;
+        next.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        until(&mut next, "}").await;
+    }
+    assert_eq!(rest(&mut idle).await, "", "it was answered, and closed");
+    assert_eq!(rest(&mut silent).await, "", "it never said a word");
+}
+
+#[tokio::test]
+async fn a_request_in_flight_is_finished_before_its_connection_makes_room() {
     let server = server(HttpConfig { max_connections: 1, ..HttpConfig::default() }).await;
-    let mut first = connect(&server).await;
-    first.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    until(&mut first, "}").await;
-    let mut second = connect(&server).await;
-    second.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let mut busy = in_flight(&server).await;
+    let mut next = connect(&server).await;
+    next.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut buffer = [0; 1];
-    assert!(timeout(Duration::from_millis(200), second.peek(&mut buffer)).await.is_err(), "the first is still there");
-    drop(first);
-    until(&mut second, "}").await;
+    assert!(timeout(Duration::from_millis(200), next.peek(&mut buffer)).await.is_err(), "the first is still at it");
+    busy.write_all(br#"{"name": "cpu", "value": 1}"#).await.unwrap();
+    let answer = rest(&mut busy).await;
+    assert!(answer.starts_with("HTTP/1.1 201 Created"), "{answer}");
+    until(&mut next, "}").await;
 }
 
 #[tokio::test]

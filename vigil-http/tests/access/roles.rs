@@ -8,6 +8,7 @@ use crate::replica::Replica;
 /// A path that names something that is not there, so that nothing is changed by asking.
 pub(crate) fn filled(path: &str) -> String {
     path.replace("{id}", "987654321")
+        .replace("{task_id}", "missing")
         .replace("{name}", "missing")
         .replace("{severity}", "critical")
         .replace("{status}", "pending")
@@ -48,7 +49,8 @@ async fn what_is_about_the_whole_installation_is_for_the_tenant_default_alone() 
     assert!(whole.iter().any(|route| route.path == "/metrics"));
     for route in whole {
         assert_eq!(replica.call(&foreign, &route.method, &route.path, None).await.status, 403, "{route:?}");
-        assert_eq!(replica.call(&own, &route.method, &route.path, None).await.status, 200, "{route:?}");
+        let answer = replica.call(&own, &route.method, &route.path, None).await;
+        assert!(![401, 403].contains(&answer.status), "{route:?}: {}", answer.text);
     }
 }
 

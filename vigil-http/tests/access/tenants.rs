@@ -56,7 +56,7 @@ async fn no_route_shows_or_changes_anything_of_another_tenant() {
         }
         let id = if route.path.contains("/keys/") { &victim.key } else { &victim.action };
         let path = route.path.replace("{id}", id).replace("{name}", &format!("{MARK}-policy"));
-        let path = path.replace("{severity}", "warning").replace("{status}", "pending");
+        let path = path.replace("{task_id}", MARK).replace("{severity}", "warning").replace("{status}", "pending");
         let bodies: [Option<Value>; 3] = [
             None,
             Some(json!({"enabled": false})),
