@@ -26,7 +26,7 @@ impl Replica {
             reconcile_interval: Duration::from_millis(50),
             recheck: Duration::from_millis(50),
             // No sample comes after the release: the runner judges.
-            runner: RunnerSettings { interval: Duration::from_millis(200), ..RunnerSettings::default() },
+            runner: RunnerSettings { interval: Duration::from_millis(200), ..Settings::default().runner },
             ..Settings::default()
         };
         let vigil = Vigil::builder()

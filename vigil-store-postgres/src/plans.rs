@@ -250,6 +250,8 @@ async fn fill(plain: &mut PgConnection, samples: u64) {
              INSERT INTO audit (seq, tenant, at, kind, actor, action, episode, detail) \
              SELECT CASE WHEN n > {actions} - 200 THEN NULL ELSE n END, CASE n % 7 WHEN 3 THEN 'other' ELSE 'default' END, now(), 'action.started', 'worker', n, n / 10, '{{}}' \
                FROM generate_series(1, {actions}) AS n; \
+             INSERT INTO scopes (tenant, target, due_at) \
+             SELECT 'default', 'idle-' || n, now() + interval '1 hour' FROM generate_series(1, 50000) AS n; \
              INSERT INTO policies (tenant, name, spec, source, enabled, revision, updated_at) \
              SELECT tenant, 'p-' || n, '{{}}', '{{}}', true, n, now() \
                FROM generate_series(1, 1000) AS n, (VALUES ('default'), ('other')) AS tenants (tenant); \

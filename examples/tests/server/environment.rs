@@ -253,7 +253,7 @@ async fn a_route_that_makes_no_sense_stops_the_start_with_its_key() {
         (r#"{target: "drift/*", url: "ftp://nowhere"}"#, "remediator.routes[0].url"),
         (r#"{target: "drift/[", url: "http://127.0.0.1:1/"}"#, "remediator.routes[0].target"),
         (r#"{target: "drift/*"}"#, "url"),
-        (r#"{actions: [explode], url: "http://127.0.0.1:1/"}"#, "explode"),
+        (r#"{actions: [explode], url: "http://127.0.0.1:1/"}"#, "action must be one of"),
     ] {
         let folder = folder();
         std::fs::write(folder.path().join("routes.yaml"), format!("remediator: {{routes: [{route}]}}\n")).unwrap();

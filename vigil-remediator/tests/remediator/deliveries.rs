@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use vigil_core::remediator::{Outcome, Remediator, RemediatorError};
+use vigil_core::testing::eventually;
 
 use crate::bench::request;
 use crate::service::Bench;
@@ -48,6 +49,8 @@ async fn a_thousand_duplicate_and_reordered_deliveries_of_a_hundred_actions_have
     while let Some(answer) = sending.join_next().await {
         *answers.entry(answer.unwrap()).or_default() += 1;
     }
+    // What was answered with "in progress" goes on without its client.
+    eventually("every effect", async || (bench.effects().len() >= 100).then_some(())).await;
     let mut effects = bench.effects();
     println!("1000 deliveries: {answers:?}; {} effects", effects.len());
     assert_eq!(answers.values().sum::<usize>(), 1000);
