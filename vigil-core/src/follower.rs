@@ -33,9 +33,8 @@ async fn follow_once(context: &Context, of: Followed) -> Result<(), StoreError> 
         Followed::Policies => context.catalog.set().generation(),
         Followed::Keys => context.keys.generation(),
     };
-    match timeout(context.settings.reconcile_interval, context.store.watch(of, seen)).await {
-        Ok(Err(error)) => return Err(error),
-        Ok(Ok(_)) | Err(_) => {}
+    if let Ok(told) = timeout(context.settings.reconcile_interval, context.store.watch(of, seen)).await {
+        told?;
     }
     match of {
         Followed::Policies => context.catalog.refresh().await,

@@ -66,8 +66,7 @@ fn read(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
         let path = path.to_owned();
         move |source| TlsError::File { path, what, source }
     };
-    let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(certificate).and_then(|certificates| certificates.collect());
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
     let chain = chain.and_then(|chain| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) });
     let chain = chain.map_err(failed(certificate, "certificate"))?;
     let key = PrivateKeyDer::from_pem_file(key).map_err(failed(key, "private key"))?;

@@ -54,8 +54,8 @@ struct Check {
 }
 
 impl Checks {
-    pub(super) fn new(configs: Vec<CheckConfig>, clients: &mut Clients) -> Result<Self, CollectorError> {
-        configs.into_iter().map(|config| Check::new(config, clients)).collect::<Result<_, _>>().map(Self)
+    pub(super) fn new(configs: &[CheckConfig], clients: &mut Clients) -> Result<Self, CollectorError> {
+        configs.iter().map(|config| Check::new(config, clients)).collect::<Result<_, _>>().map(Self)
     }
 
     /// `up`, `health_check_failures` (in a row), and of those that answered `health_check_latency_ms`.
@@ -76,7 +76,7 @@ impl Checks {
 }
 
 impl Check {
-    fn new(config: CheckConfig, clients: &mut Clients) -> Result<Self, CollectorError> {
+    fn new(config: &CheckConfig, clients: &mut Clients) -> Result<Self, CollectorError> {
         let wrong = |wrong: String| CollectorError { what: format!("the check '{}'", config.name), wrong };
         let kind = match (&config.http, &config.tcp, &config.command) {
             (Some(url), None, None) => {

@@ -54,7 +54,7 @@ impl Collectors {
         Ok(Self {
             host: Host::new(config.host.clone(), Proc::new()),
             processes: Processes::new(config.processes.clone(), Proc::new()),
-            checks: Checks::new(config.checks.clone(), &mut clients)?,
+            checks: Checks::new(&config.checks, &mut clients)?,
             scrapes: Scrapes::new(config.scrape.clone(), &mut clients)?,
             complaints: Complaints::default(),
             clock,

@@ -1,6 +1,6 @@
 //! The PostgreSQL store: the suite that every Store passes, and what only a server that is shared can do.
 
-#![allow(clippy::unwrap_used)] // a test that panics has failed
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // tests spawn, and one that panics has failed
 
 mod conformance;
 mod database;

@@ -307,7 +307,7 @@ async fn a_read_that_fails_says_nothing_of_the_thing() {
             let prepared = cluster.executor.prepare(&job).await;
             match (reply, prepared) {
                 (Reply::Forbidden, Ok(Prepared::Rejected(reason))) => {
-                    assert_eq!(reason, "vigil may not do that", "{name}")
+                    assert_eq!(reason, "vigil may not do that", "{name}");
                 }
                 (_, prepared) => {
                     let prepared = prepared.map(|_| Outcome::InProgress);
