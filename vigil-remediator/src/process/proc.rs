@@ -42,10 +42,16 @@ impl Process {
     }
 
     fn read(pid: i32) -> Option<Self> {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        Self::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// Reads `/proc/pid/stat`; `None` if it is dead. Its first thread may have ended long before the others, which still hold its
+    /// ports and files.
+    fn parse(pid: i32, stat: &str) -> Option<Self> {
         // The name stands in brackets and may hold anything: what is counted begins behind it.
         let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
-        let is_dead = matches!(*fields.first()?, "Z" | "X");
+        let threads: u32 = fields.get(17)?.parse().ok()?;
+        let is_dead = matches!(*fields.first()?, "Z" | "X") && threads <= 1;
         (!is_dead).then_some(Self { pid, group: fields.get(2)?.parse().ok()?, started: fields.get(19)?.parse().ok()? })
     }
 }
@@ -127,4 +133,21 @@ fn variable(environment: &[u8], name: &str) -> Option<String> {
         entry.strip_prefix(name)?.strip_prefix('=')
     });
     found.map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_dead_when_its_last_thread_is() {
+        for (state, threads, is_there) in
+            [("S", 3, true), ("R", 1, true), ("Z", 2, true), ("Z", 1, false), ("X", 0, false)]
+        {
+            let stat = format!("7 (a) b) {state} 1 7 7 0 -1 0 0 0 0 0 5 5 0 0 20 0 {threads} 0 4711 1000 256");
+            let process = Process::parse(7, &stat);
+            let expected = is_there.then_some(Process { pid: 7, started: 4711, group: 7 });
+            assert_eq!(process, expected, "{state} with {threads} threads");
+        }
+    }
 }
