@@ -2,6 +2,8 @@
 
 pub mod fake_remediator;
 pub mod fault_proxy;
+pub mod http;
+pub mod private;
 
 /// The front page's code must compile.
 #[cfg(doctest)]

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Command as StdCommand;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,55 +17,10 @@ use vigil_core::tenant::TenantId;
 use vigil_queue_redis::{RedisOptions, RedisQueue};
 use vigil_tests::fake_remediator::FakeRemediator;
 use vigil_tests::fault_proxy::FaultProxy;
+pub(crate) use vigil_tests::private::{Private, can_be_started};
 
 use crate::healing::SHORT;
 use crate::process::{PATIENCE, Server, command, request};
-
-/// A server program of one's own, by a script of `scripts/servers`.
-pub(crate) struct Private {
-    script: &'static str,
-    folder: TempDir,
-}
-
-impl Private {
-    fn start(script: &'static str) -> Self {
-        let private = Self { script, folder: tempfile::Builder::new().prefix("vigil-cl-").tempdir_in("/tmp").unwrap() };
-        private.run("start");
-        private
-    }
-
-    /// One of the script's verbs.
-    pub(crate) fn run(&self, verb: &str) -> String {
-        let script = format!("{}/../scripts/servers/{}", env!("CARGO_MANIFEST_DIR"), self.script);
-        let done = StdCommand::new(script).arg(verb).arg(self.folder.path()).output().unwrap();
-        assert!(done.status.success(), "{} {verb}: {}", self.script, String::from_utf8_lossy(&done.stderr));
-        String::from_utf8(done.stdout).unwrap().trim().to_owned()
-    }
-}
-
-impl Drop for Private {
-    fn drop(&mut self) {
-        self.run("remove");
-    }
-}
-
-/// Whether the servers can be started here; says so if not, and fails where they are required.
-pub(crate) fn can_be_started() -> bool {
-    let required = std::env::var("VIGIL_REQUIRE_BACKENDS").unwrap_or_default();
-    let there = [("postgres", "/usr/lib/postgresql"), ("redis", "/usr/bin/redis-server")].map(|(backend, path)| {
-        let there = Path::new(path).exists();
-        assert!(
-            there || !required.split(',').any(|required| required == backend),
-            "{backend} is required, and not installed"
-        );
-        there
-    });
-    let all = there.iter().all(|there| *there);
-    if !all {
-        println!("skipped: PostgreSQL or Redis is not installed");
-    }
-    all
-}
 
 /// One process of the cluster.
 pub(crate) struct Member {

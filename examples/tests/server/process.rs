@@ -1,4 +1,4 @@
-//! A server process in a folder of its own, and the few lines of HTTP that talk to it.
+//! A server process in a folder of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
+pub(crate) use vigil_tests::http::{Answer, request};
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,20 +19,6 @@ pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
     log: Arc<Mutex<Vec<String>>>,
-}
-
-/// What a request came to.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) head: String,
-    pub(crate) text: String,
-}
-
-impl Answer {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or(Value::Null)
-    }
 }
 
 /// The server's binary: built beside this test's.
@@ -172,31 +158,4 @@ impl Server {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id().expect("it is running")
     }
-}
-
-/// One HTTP request on a connection of its own; an error when the server goes away in the middle.
-pub(crate) async fn request(
-    address: &str,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: Option<&Value>,
-) -> std::io::Result<Answer> {
-    let body = body.map(Value::to_string).unwrap_or_default();
-    let mut head =
-        format!("{method} {path} HTTP/1.1\r\nHost: vigil\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
-    if !body.is_empty() {
-        head.push_str("Content-Type: application/json\r\n");
-    }
-    for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(format!("{head}\r\n{body}").as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    let broken = || std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-    let (head, text) = answer.split_once("\r\n\r\n").ok_or_else(broken)?;
-    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).ok_or_else(broken)?;
-    Ok(Answer { status, head: head.to_lowercase(), text: text.to_owned() })
 }
