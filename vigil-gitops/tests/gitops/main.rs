@@ -8,6 +8,7 @@ mod compose;
 mod config;
 mod git;
 mod heals;
+mod killed;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 mod policies;

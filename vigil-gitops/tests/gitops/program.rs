@@ -11,9 +11,9 @@ use vigil_core::testing::eventually;
 
 use crate::world::{World, get};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-fn command(world: &World) -> Command {
+pub(crate) fn command(world: &World) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vigil-gitopsd"));
     command.env_clear().env("PATH", std::env::var("PATH").unwrap()).current_dir(world.path(""));
     command.env("VIGIL_URL", format!("http://{}", world.server)).env("VIGIL_GITOPSD_LISTEN", "127.0.0.1:0");
@@ -27,9 +27,10 @@ async fn run(world: &World, arguments: &[&str]) -> (Option<i32>, String, String)
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-const POLICY: &str = "- {name: hot, action: restart, condition: {type: metric_exceeds, metric: cpu, threshold: 80}}\n";
+pub(crate) const POLICY: &str =
+    "- {name: hot, action: restart, condition: {type: metric_exceeds, metric: cpu, threshold: 80}}\n";
 
-fn world_with_drift(world: &World) {
+pub(crate) fn world_with_drift(world: &World) {
     world.write("policies/hot.yaml", POLICY);
     world.write("gitopsd.yaml", "sources: [{name: rules, mode: enforce, path: policies, policies: {}}]\n");
 }
