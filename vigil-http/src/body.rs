@@ -8,8 +8,10 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use flate2::read::GzDecoder;
 use futures_util::StreamExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 use vigil_core::policy::FieldError;
 use vigil_core::store::Idempotency;
 
@@ -49,6 +51,17 @@ impl FromRequest<App> for OptionalBody {
 pub(crate) struct KeyedBody {
     pub(crate) json: Value,
     pub(crate) idempotency: Option<Idempotency>,
+}
+
+impl IntoParams for KeyedBody {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![crate::schema::parameter(json!({
+            "name": "Idempotency-Key", "in": "header", "required": false, "example": "0d9e7c1e-5f0a-4c55-9c0e-0a6f6b6f5a11",
+            "description": "Makes a repetition safe: within 24 hours the same key and body get the first answer again; with \
+                another body the key is refused",
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+        }))]
+    }
 }
 
 impl FromRequest<App> for KeyedBody {

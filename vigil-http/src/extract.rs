@@ -5,6 +5,9 @@ use std::str::FromStr;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::header::IF_MATCH;
 use axum::http::request::Parts;
+use serde_json::json;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterIn};
 use vigil_core::action::{ActionId, ActionStatus};
 use vigil_core::clock::Timestamp;
 use vigil_core::invalid::InvalidValue;
@@ -14,6 +17,7 @@ use crate::fields::error;
 pub(crate) use crate::guard::Caller;
 use crate::problem::{ApiError, Kind};
 use crate::router::App;
+use crate::schema::parameter;
 
 /// Put into every request by the guard of its route; a route without one has no caller.
 impl FromRequestParts<App> for Caller {
@@ -40,8 +44,32 @@ impl FromRequestParts<App> for Word {
     }
 }
 
+/// A policy's name in the path, for the documentation: handlers take a [`Word`], since one that no policy can have is not
+/// found.
+pub(crate) enum NameInPath {}
+
+impl IntoParams for NameInPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter(json!({
+            "name": "name", "in": "path", "required": true, "example": "high-cpu",
+            "description": "The policy's name",
+            "schema": {"$ref": "#/components/schemas/PolicyName"},
+        }))]
+    }
+}
+
 /// An action's id in the path. One that no row can have is not found.
 pub(crate) struct IdInPath(pub(crate) ActionId);
+
+impl IntoParams for IdInPath {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter(json!({
+            "name": "id", "in": "path", "required": true, "example": 42,
+            "description": "The action's id",
+            "schema": {"type": "integer", "format": "int64"},
+        }))]
+    }
+}
 
 impl FromRequestParts<App> for IdInPath {
     type Rejection = ApiError;
@@ -66,6 +94,16 @@ pub(crate) enum IfMatch {
     Nothing,
 }
 
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter(json!({
+            "name": "If-Match", "in": "header", "required": false, "example": "\"3\"",
+            "description": "The revision that must still be the newest, as in `ETag`; `*` is any",
+            "schema": {"type": "string"},
+        }))]
+    }
+}
+
 impl FromRequestParts<App> for IfMatch {
     type Rejection = ApiError;
 
@@ -76,6 +114,52 @@ impl FromRequestParts<App> for IfMatch {
             "*" => Self::Any,
             text => text.trim_matches('"').parse().map_or(Self::Nothing, Self::Revision),
         })
+    }
+}
+
+/// The filter by status, for the documentation.
+pub(crate) enum StatusFilter {}
+
+impl IntoParams for StatusFilter {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter(json!({
+            "name": "status", "in": "query", "required": false, "example": "pending",
+            "description": "Only those of this status",
+            "schema": {"$ref": "#/components/schemas/ActionStatus"},
+        }))]
+    }
+}
+
+/// The filter by target, for the documentation.
+pub(crate) enum TargetFilter {}
+
+impl IntoParams for TargetFilter {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![parameter(json!({
+            "name": "target", "in": "query", "required": false, "example": "web-1",
+            "description": "Only those on this target",
+            "schema": {"$ref": "#/components/schemas/Name"},
+        }))]
+    }
+}
+
+/// The page of a list, for the documentation.
+pub(crate) enum Page {}
+
+impl IntoParams for Page {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![
+            parameter(json!({
+                "name": "limit", "in": "query", "required": false, "example": 20,
+                "description": "How many the page may have",
+                "schema": {"type": "integer", "minimum": 1, "maximum": ListQuery::MAX_LIMIT},
+            })),
+            parameter(json!({
+                "name": "cursor", "in": "query", "required": false,
+                "description": "Where the page begins: the `next_cursor` of the one before",
+                "schema": {"type": "string", "format": "cursor"},
+            })),
+        ]
     }
 }
 

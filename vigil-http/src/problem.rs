@@ -10,6 +10,8 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTI
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 use vigil_core::policy::{FieldError, PolicyError};
 use vigil_core::queue::QueueError;
 use vigil_core::store::StoreError;
@@ -150,6 +152,8 @@ impl Kind {
             StatusCode::METHOD_NOT_ALLOWED => {
                 (Self::MethodNotAllowed, "This path does not take this method; the header Allow lists those it does.")
             }
+            StatusCode::CONFLICT => (Self::Conflict, "What is there does not allow it."),
+            StatusCode::PRECONDITION_FAILED => (Self::Stale, "A newer revision is there; read it and try again."),
             StatusCode::REQUEST_TIMEOUT => (Self::SlowBody, "The request did not arrive in time."),
             StatusCode::PAYLOAD_TOO_LARGE => (Self::TooLarge, "The request is too large."),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => (Self::UnsupportedMediaType, "Send application/json."),
@@ -162,6 +166,13 @@ impl Kind {
             }
             other => (Self::Other(other), "The request cannot be answered."),
         }
+    }
+
+    /// What a problem of this status looks like, for the documentation.
+    pub(crate) fn example(status: u16, id: &str) -> Value {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let error = ApiError::of_status(status);
+        serde_json::to_value(error.problem(id)).expect("text, numbers and lists are JSON")
     }
 }
 
@@ -216,39 +227,57 @@ impl ApiError {
     }
 
     fn body(&self, id: &RequestId) -> Body {
-        let errors = self.errors.iter().map(Wrong::of).collect();
-        let problem = Problem {
+        Body::from(serde_json::to_vec(&self.problem(id.as_str())).expect("text, numbers and lists are JSON"))
+    }
+
+    fn problem<'a>(&'a self, id: &'a str) -> Problem<'a> {
+        Problem {
             kind: format!("urn:vigil:problem:{}", self.kind.word()),
             title: self.kind.title(),
             status: self.kind.status().as_u16(),
             detail: &self.detail,
-            request_id: id.as_str(),
-            errors,
-        };
-        Body::from(serde_json::to_vec(&problem).expect("text, numbers and lists are JSON"))
+            request_id: id,
+            errors: self.errors.iter().map(Wrong::of).collect(),
+        }
     }
 }
 
-/// The wire form.
-#[derive(Debug, Serialize)]
-struct Problem<'a> {
+/// Why a request was not answered as asked (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem<'a> {
+    /// Which kind of problem it is: `urn:vigil:problem:` and a word that programs may rely on.
     #[serde(rename = "type")]
+    #[schema(format = "uri", pattern = "^urn:vigil:problem:[a-z-]+$")]
     kind: String,
+    /// The kind in words.
     title: &'a str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// One sentence for people.
     detail: &'a str,
+    /// The `X-Request-Id` of the answer.
     request_id: &'a str,
+    /// What is wrong with which field; absent when it is about no field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Wrong<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+/// What is wrong with one field.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProblemField)]
 struct Wrong<'a> {
+    /// A JSON pointer (RFC 6901) into the body, or to the name of a parameter of path or query. Empty for the whole body.
     pointer: &'a str,
+    /// What it must be.
     detail: &'a str,
+    /// The line in the policy file, when it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     line: Option<u64>,
+    /// The column in the policy file, when it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     column: Option<u64>,
 }
 

@@ -1,26 +1,28 @@
-//! [`router`]: all routes, each with and without a trailing slash, and behind its guard.
+//! [`router`]: all routes, each with and without a trailing slash, and behind its guard. A route is added together with its
+//! documentation.
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::http::header::ALLOW;
-use axum::http::{Method, Request, StatusCode};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::body::Bytes;
+use axum::http::StatusCode;
 use axum::{Extension, Router};
 use serde::Serialize;
 use tokio::sync::Semaphore;
-use tower::ServiceExt;
+use utoipa_axum::router::{UtoipaMethodRouter, UtoipaMethodRouterExt};
+use utoipa_axum::routes;
 use vigil_core::Vigil;
 use vigil_core::key::Access;
 
 use crate::api::{
-    actions, audit, brake, episodes, evaluate, health, ingest, keys, letters, policies, queue, series, settings,
-    simulator, why,
+    actions, audit, brake, document, episodes, evaluate, health, ingest, keys, letters, policies, queue, series,
+    settings, simulator, why,
 };
 use crate::body::BodyLimit;
 use crate::config::HttpConfig;
 use crate::guard::{Gates, Guard, Need, stand};
-use crate::{layers, live};
+use crate::layers;
+use crate::live::{socket, stream};
+use crate::openapi::Document;
 
 /// What every handler is given.
 #[derive(Debug, Clone)]
@@ -40,11 +42,13 @@ impl App {
 }
 
 /// The whole API over one [`Vigil`], ready to be served by [`serve`](crate::serve), or to be nested or merged into a
-/// router of your own.
+/// router of your own. `/openapi.json` describes it; with the feature `docs` (on by default) `/docs` and `/redoc` show that.
 ///
 /// It answers whether or not [`Vigil::run`] runs; without that, what it takes in is kept but not acted on.
 pub fn router(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
-    Routes::all(App::new(vigil, config)).finish()
+    let mut routes = Routes::all(App::new(vigil, config));
+    routes.document();
+    routes.finish()
 }
 
 /// One method of one path, and what it needs.
@@ -61,26 +65,17 @@ pub struct Route {
     pub installation: bool,
 }
 
-/// Every method of every path that [`router`] serves, from the router itself.
-pub async fn routes(vigil: Arc<Vigil>, config: HttpConfig) -> Vec<Route> {
-    let routes = Routes::all(App::new(vigil, config));
-    let mut listed = Vec::new();
-    for (path, need, methods) in routes.listed {
-        // A method that no route has is answered with those it has.
-        let unknown = Method::from_bytes(b"LIST").expect("letters are a method");
-        let request = Request::builder().method(unknown).body(Body::empty()).expect("a request without headers");
-        let methods: MethodRouter = methods.with_state(routes.app.clone());
-        let answer = methods.oneshot(request).await;
-        let allowed = answer.map(|answer| answer.headers().get(ALLOW).cloned()).unwrap_or_else(|never| match never {});
-        let allowed = allowed.as_ref().and_then(|allowed| allowed.to_str().ok()).unwrap_or_default().to_owned();
-        for method in allowed.split(',').map(str::trim).filter(|method| !matches!(*method, "" | "HEAD")) {
-            let named = Method::from_bytes(method.as_bytes()).unwrap_or(Method::OPTIONS);
-            let (path, access) = (path.clone(), need.access(&named));
-            let installation = need.is_of_installation();
-            listed.push(Route { method: method.to_owned(), path, access, installation });
-        }
-    }
+/// Every method of every path that [`router`] serves and `/openapi.json` describes.
+pub fn routes(vigil: Arc<Vigil>, config: HttpConfig) -> Vec<Route> {
+    let mut routes = Routes::all(App::new(vigil, config));
+    let listed = routes.document();
     listed
+        .into_iter()
+        .map(|(path, method, need)| {
+            let (access, installation) = (need.access(&method), need.is_of_installation());
+            Route { method: method.to_string(), path, access, installation }
+        })
+        .collect()
 }
 
 /// Health, readiness and metrics alone, for a process that serves no API.
@@ -88,23 +83,23 @@ pub fn probes(vigil: Arc<Vigil>, config: HttpConfig) -> Router {
     Routes::probes(App::new(vigil, config)).finish()
 }
 
-/// Collects routes.
+/// Collects routes, and what the document says of them.
 struct Routes {
     app: App,
     router: Router<App>,
-    listed: Vec<(String, Need, MethodRouter<App>)>,
+    document: Document,
 }
 
 impl Routes {
     /// What every process answers.
     fn probes(app: App) -> Self {
         let (metrics_enabled, metrics_public) = (app.config.metrics_enabled, app.config.metrics_public);
-        let mut routes = Self { app, router: Router::new(), listed: Vec::new() };
-        routes.add_for("/health", Need::PUBLIC, get(health::health));
-        routes.add_for("/ready", Need::PUBLIC, get(health::ready));
+        let mut routes = Self { app, router: Router::new(), document: Document::default() };
+        routes.add_for(Need::PUBLIC, routes!(health::health));
+        routes.add_for(Need::PUBLIC, routes!(health::ready));
         if metrics_enabled {
             let need = if metrics_public { Need::PUBLIC } else { Need::BY_METHOD.of_installation() };
-            routes.add_for("/metrics", need, get(health::metrics));
+            routes.add_for(need, routes!(health::metrics));
         }
         routes
     }
@@ -113,71 +108,94 @@ impl Routes {
     fn all(app: App) -> Self {
         let ingesting = Need::always(Access::Ingest);
         let administering = Need::always(Access::Administer);
+        let whole = Need::BY_METHOD.of_installation();
         let batches = Extension(BodyLimit(app.config.batch_limit));
         let mut routes = Self::probes(app);
-        routes.add_for("/api/v1/ingest", ingesting, post(ingest::one));
-        routes.add_for("/api/v1/ingest/health", ingesting, get(ingest::health));
-        routes.add_for("/api/v1/ingest/agent/metrics", ingesting, post(ingest::some).layer(batches));
-        routes.add("/api/v1/actions", get(actions::list).post(actions::create));
-        routes.add("/api/v1/actions/health", get(actions::health));
-        routes.add("/api/v1/actions/status/{status}", get(actions::list_of_status));
-        routes.add("/api/v1/actions/{id}", get(actions::show));
-        routes.add("/api/v1/actions/{id}/cancel", put(actions::cancel));
-        routes.add("/api/v1/actions/{id}/status", put(actions::record));
-        routes.add("/api/v1/policies", get(policies::list).post(policies::create));
+        routes.add_for(ingesting, routes!(ingest::one));
+        routes.add_for(ingesting, routes!(ingest::health));
+        routes.add_for(ingesting, routes!(ingest::some).layer(batches));
+        routes.add(routes!(actions::list, actions::create));
+        routes.add(routes!(actions::health));
+        routes.add(routes!(actions::list_of_status));
+        routes.add(routes!(actions::show));
+        routes.add(routes!(actions::cancel));
+        routes.add(routes!(actions::record));
+        routes.add(routes!(policies::list, policies::create));
         // The sandbox writes nothing.
-        routes.add_for("/api/v1/policies/evaluate", Need::always(Access::Read), post(evaluate::evaluate));
-        routes.add_for("/api/v1/policies/reload", Need::BY_METHOD.of_installation(), post(policies::reload));
-        routes.add_for("/api/v1/policies/runner/status", Need::BY_METHOD.of_installation(), get(policies::runner));
-        routes.add("/api/v1/policies/severity/{severity}", get(policies::list_of_severity));
-        let one = get(policies::show).put(policies::update).delete(policies::remove);
-        routes.add("/api/v1/policies/{name}", one);
-        routes.add("/api/v1/policies/{name}/enable", put(policies::enable));
-        routes.add("/api/v1/policies/{name}/disable", put(policies::disable));
-        routes.add("/api/v1/episodes", get(episodes::list));
-        routes.add("/api/v1/episodes/{id}", get(episodes::show));
-        routes.add("/api/v1/episodes/{id}/reset", post(episodes::reset));
-        routes.add("/api/v1/audit", get(audit::list));
-        routes.add("/api/v1/series", get(series::list));
-        routes.add("/api/v1/query", get(series::query));
-        routes.add_for("/api/v1/settings", Need::BY_METHOD.of_installation(), get(settings::show));
-        routes.add("/api/v1/why", get(why::why));
-        routes.add("/api/v1/brake", get(brake::show).put(brake::set));
-        routes.add("/api/v1/queue/dead", get(letters::list).delete(letters::purge));
-        routes.add("/api/v1/queue/dead/{task_id}", delete(letters::discard));
-        routes.add("/api/v1/queue/dead/{task_id}/retry", post(letters::retry));
-        routes.add("/api/v1/events", get(live::stream));
-        routes.add("/api/v1/ws", get(live::socket));
+        routes.add_for(Need::always(Access::Read), routes!(evaluate::evaluate));
+        routes.add_for(whole, routes!(policies::reload));
+        routes.add_for(whole, routes!(policies::runner));
+        routes.add(routes!(policies::list_of_severity));
+        routes.add(routes!(policies::show, policies::update, policies::remove));
+        routes.add(routes!(policies::enable));
+        routes.add(routes!(policies::disable));
+        routes.add(routes!(episodes::list));
+        routes.add(routes!(episodes::show));
+        routes.add(routes!(episodes::reset));
+        routes.add(routes!(audit::list));
+        routes.add(routes!(series::list));
+        routes.add(routes!(series::query));
+        routes.add_for(whole, routes!(settings::show));
+        routes.add(routes!(why::why));
+        routes.add(routes!(brake::show, brake::set));
+        routes.add(routes!(letters::list, letters::purge));
+        routes.add(routes!(letters::discard));
+        routes.add(routes!(letters::retry));
+        routes.add(routes!(stream::stream));
+        routes.add(routes!(socket::socket));
         // A load is on all tenants at once.
-        for at in ["/api/v1/simulator", "/api/v1/ui/simulator"] {
-            let need = Need::BY_METHOD.of_installation();
-            routes.add_for(&format!("{at}/start"), need, post(simulator::start));
-            routes.add_for(&format!("{at}/stop"), need, post(simulator::stop));
-            routes.add_for(&format!("{at}/status"), need, get(simulator::status));
-        }
-        routes.add_for("/api/v1/ui/queue/stats", Need::BY_METHOD.of_installation(), get(queue::stats));
-        routes.add_for("/api/v1/keys", administering, get(keys::list).post(keys::create));
-        routes.add_for("/api/v1/keys/{id}", administering, delete(keys::revoke));
-        routes.add_for("/api/v1/keys/{id}/rotate", administering, post(keys::rotate));
+        routes.add_for(whole, routes!(simulator::start));
+        routes.add_for(whole, routes!(simulator::stop));
+        routes.add_for(whole, routes!(simulator::status));
+        routes.add_also(whole, "/api/v1/ui/simulator/start", routes!(simulator::start));
+        routes.add_also(whole, "/api/v1/ui/simulator/stop", routes!(simulator::stop));
+        routes.add_also(whole, "/api/v1/ui/simulator/status", routes!(simulator::status));
+        routes.add_for(whole, routes!(queue::stats));
+        routes.add_for(administering, routes!(keys::list, keys::create));
+        routes.add_for(administering, routes!(keys::revoke));
+        routes.add_for(administering, routes!(keys::rotate));
         routes
+    }
+
+    /// A route that needs what its methods say: to read for GET, to operate for any other.
+    fn add(&mut self, route: UtoipaMethodRouter<App>) {
+        self.add_for(Need::BY_METHOD, route);
+    }
+
+    /// A route with needs of its own. There is no way to add one without its documentation or without its guard.
+    fn add_for(&mut self, need: Need, (schemas, paths, methods): UtoipaMethodRouter<App>) {
+        let guard = Arc::new(Guard { app: self.app.clone(), need });
+        let guarded = methods.layer(axum::middleware::from_fn_with_state(guard, stand));
+        for path in paths.paths.keys() {
+            let router = std::mem::take(&mut self.router).route(path, guarded.clone());
+            self.router = router.route(&format!("{path}/"), guarded.clone());
+        }
+        self.document.add(need, &paths, schemas);
+    }
+
+    /// A route at another path than its documentation says, beside that one.
+    fn add_also(&mut self, need: Need, path: &str, (schemas, mut paths, methods): UtoipaMethodRouter<App>) {
+        let items = std::mem::take(&mut paths.paths);
+        paths.paths = items.into_values().map(|item| (path.to_owned(), Document::once_more(item))).collect();
+        self.add_for(need, (schemas, paths, methods));
+    }
+
+    /// Adds the document of all routes so far and of its own, and the pages that show it. Answers what there is.
+    fn document(&mut self) -> Vec<(String, axum::http::Method, Need)> {
+        let (schemas, paths, methods) = routes!(document::document);
+        self.document.add(Need::PUBLIC, &paths, schemas);
+        let (document, listed) = std::mem::take(&mut self.document).finish();
+        let methods = methods.layer(Extension(document::Json(Bytes::from(document.to_string()))));
+        self.add_for(Need::PUBLIC, (Vec::new(), paths, methods));
+        #[cfg(feature = "docs")]
+        {
+            self.router = std::mem::take(&mut self.router).merge(crate::docs::pages());
+        }
+        listed
     }
 
     fn finish(self) -> Router {
         let router = self.router.fallback(async || StatusCode::NOT_FOUND);
         layers::around(router, &self.app).with_state(self.app)
-    }
-
-    /// A route that needs what its methods say: to read for GET, to operate for any other.
-    fn add(&mut self, path: &str, methods: MethodRouter<App>) {
-        self.add_for(path, Need::BY_METHOD, methods);
-    }
-
-    /// A route with needs of its own.
-    fn add_for(&mut self, path: &str, need: Need, methods: MethodRouter<App>) {
-        let guard = Arc::new(Guard { app: self.app.clone(), need });
-        let guarded = methods.clone().layer(axum::middleware::from_fn_with_state(guard, stand));
-        let router = std::mem::take(&mut self.router);
-        self.router = router.route(path, guarded.clone()).route(&format!("{path}/"), guarded);
-        self.listed.push((path.to_owned(), need, methods));
     }
 }

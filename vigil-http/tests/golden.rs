@@ -76,7 +76,8 @@ fn every_golden_file_is_checked() {
     for entry in std::fs::read_dir(folder()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        assert!(FILES.contains(&name), "{name}.json is checked by no test");
+        // tests/document.rs checks the OpenAPI document.
+        assert!(FILES.contains(&name) || name == "openapi", "{name}.json is checked by no test");
     }
 }
 

@@ -5,6 +5,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 use vigil_core::ActionRequest;
 use vigil_core::action::{Action, ActionId, ActionKey, ActionStatus, ActionType, Severity};
 use vigil_core::store::{ActionFilter, Admission, StoreError};
@@ -12,11 +14,12 @@ use vigil_core::target::Target;
 
 use crate::api::health::by_store;
 use crate::body::{JsonBody, KeyedBody, OptionalBody, without_nul};
-use crate::dto::ActionDto;
-use crate::extract::{Caller, IdInPath, ListQuery, Word, cursor, status_word};
+use crate::dto::{ActionDto, ServiceHealth};
+use crate::extract::{Caller, IdInPath, ListQuery, Page, StatusFilter, TargetFilter, Word, cursor, status_word};
 use crate::fields::{Fields, object, prose, text};
 use crate::problem::{ApiError, Kind};
 use crate::router::App;
+use crate::schema;
 
 /// How many bytes `details` and `reason` may have.
 const MAX_PROSE: usize = 64 * 1024;
@@ -24,10 +27,16 @@ const MAX_PROSE: usize = 64 * 1024;
 /// How many actions a page has when the client does not say.
 const PAGE: usize = 50;
 
-#[derive(Debug, Serialize)]
+/// What was done to an action, and the action.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChangedAction)]
 pub(crate) struct Changed {
+    /// Always true: an error is a problem.
     ok: bool,
+    /// Its id, as in `id`.
+    #[schema(value_type = i64)]
     action_id: ActionId,
+    /// What was done, for people.
     message: &'static str,
     #[serde(flatten)]
     action: ActionDto,
@@ -39,7 +48,18 @@ impl Changed {
     }
 }
 
-/// Takes in an action: a pending one is carried out, any other is the record of something done elsewhere.
+/// Ask for a remediation, or record one
+///
+/// A `pending` action, the default, is carried out: never two at a time on one target, so that it may wait, and held back by
+/// no cooldown. An action of any other status is the record of something done elsewhere.
+#[utoipa::path(
+    post, path = "/api/v1/actions", tag = "Actions", operation_id = "create_action", params(KeyedBody),
+    request_body(content = schema::NewAction, description = "The action"),
+    responses(
+        (status = 201, description = "It is committed", body = Changed, example = json!(changed("pending"))),
+        (status = 409, description = "The brake is on"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -70,14 +90,27 @@ pub(crate) async fn create(
     }
 }
 
-#[derive(Debug, Serialize)]
+/// A page of actions.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ActionList {
+    /// How many are on this page.
     count: usize,
+    /// The actions.
     actions: Vec<ActionDto>,
+    /// Where the next page begins; null on the last one.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// The newest first.
+/// List actions, the newest first
+#[utoipa::path(
+    get, path = "/api/v1/actions", tag = "Actions", operation_id = "list_actions", params(StatusFilter, TargetFilter, Page),
+    responses(
+        (status = 200, description = "A page of them", body = ActionList, example = json!(listed())),
+        (status = 400, description = "The status does not exist"),
+        (status = 422, description = "A parameter is wrong or does not exist"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -87,7 +120,20 @@ pub(crate) async fn list(
     page(&app, &caller, query, status).await
 }
 
-/// Those of one status.
+/// List actions of one status, the newest first
+#[utoipa::path(
+    get, path = "/api/v1/actions/status/{status}", tag = "Actions", operation_id = "list_actions_by_status",
+    params(
+        ("status" = schema::ActionStatus, Path, description = "The status", example = "pending"),
+        TargetFilter,
+        Page,
+    ),
+    responses(
+        (status = 200, description = "A page of them", body = ActionList, example = json!(listed())),
+        (status = 400, description = "The status does not exist, or the path is not UTF-8"),
+        (status = 422, description = "A parameter is wrong or does not exist"),
+    )
+)]
 pub(crate) async fn list_of_status(
     State(app): State<App>,
     caller: Caller,
@@ -121,7 +167,15 @@ async fn page(
     Ok(Json(ActionList { count: actions.len(), actions, next_cursor }))
 }
 
-/// One action.
+/// Show one action
+#[utoipa::path(
+    get, path = "/api/v1/actions/{id}", tag = "Actions", operation_id = "get_action", params(IdInPath),
+    responses(
+        (status = 200, description = "The action", body = ActionDto),
+        (status = 404, description = "No action has this id"),
+        (status = 422, description = "The id is not a whole number"),
+    )
+)]
 pub(crate) async fn show(
     State(app): State<App>,
     caller: Caller,
@@ -132,7 +186,20 @@ pub(crate) async fn show(
     action.map(|action| Json(action.into())).ok_or_else(|| ApiError::not_found(format_args!("Action {id}")))
 }
 
-/// Calls an action off. A running one keeps its target occupied until its executor reports.
+/// Call an action off
+///
+/// A pending one is never started. A running one keeps its target occupied until its executor reports; what it reports goes to
+/// the audit only.
+#[utoipa::path(
+    put, path = "/api/v1/actions/{id}/cancel", tag = "Actions", operation_id = "cancel_action", params(IdInPath),
+    request_body(content = Option<schema::Cancellation>, description = "The reason; the body may be left out"),
+    responses(
+        (status = 200, description = "It is cancelled", body = Changed, example = json!(changed("cancelled"))),
+        (status = 404, description = "No action has this id"),
+        (status = 409, description = "It is final already"),
+        (status = 422, description = "The id is not a whole number, or a field is wrong"),
+    )
+)]
 pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,
@@ -158,7 +225,19 @@ pub(crate) async fn cancel(
     Ok(Changed::new(action, "Action cancelled successfully"))
 }
 
-/// Moves on an action that a client carries out itself.
+/// Move on an action that is carried out elsewhere
+///
+/// For actions that were recorded with a status other than `pending`; those that Vigil carries out can only be cancelled.
+#[utoipa::path(
+    put, path = "/api/v1/actions/{id}/status", tag = "Actions", operation_id = "record_action_status", params(IdInPath),
+    request_body(content = schema::StatusRecord, description = "The new status"),
+    responses(
+        (status = 200, description = "It is recorded", body = Changed, example = json!(changed("completed"))),
+        (status = 404, description = "No action has this id"),
+        (status = 409, description = "The state machine has no such move, or Vigil carries it out itself"),
+        (status = 422, description = "The id is not a whole number, or a field is wrong"),
+    )
+)]
 pub(crate) async fn record(
     State(app): State<App>,
     caller: Caller,
@@ -188,7 +267,46 @@ pub(crate) async fn record(
     }
 }
 
-/// Whether actions can be taken in.
+/// Actions can be taken in
+#[utoipa::path(
+    get, path = "/api/v1/actions/health", tag = "Health", operation_id = "actions_health",
+    responses(
+        (status = 200, description = "They can", body = ServiceHealth, example = json!({"status": "healthy", "service": "actions"})),
+        (status = 503, description = "The store is down", body = ServiceHealth,
+            example = json!({"status": "unhealthy", "service": "actions"})),
+    )
+)]
 pub(crate) async fn health(State(app): State<App>) -> Response {
     by_store(&app, "actions").await
+}
+
+/// An answer in the documentation: an action of this status.
+fn changed(status: &str) -> Value {
+    let message = match status {
+        "pending" => "Action created successfully",
+        "cancelled" => "Action cancelled successfully",
+        _ => "Action updated successfully",
+    };
+    let (mut answer, is_final) = (example(), status != "pending");
+    answer["ok"] = true.into();
+    answer["action_id"] = answer["id"].clone();
+    answer["message"] = message.into();
+    answer["status"] = status.into();
+    answer["phase"] = if is_final { "done" } else { "queued" }.into();
+    answer["completed_at"] = if is_final { "2026-01-20T12:05:00Z".into() } else { Value::Null };
+    answer
+}
+
+/// A page in the documentation.
+fn listed() -> Value {
+    json!({"count": 1, "actions": [example()], "next_cursor": null})
+}
+
+fn example() -> Value {
+    json!({
+        "id": 42, "target": "web-service", "action": "restart", "status": "pending", "details": "Asked for by hand",
+        "started_at": "2026-01-20T12:00:00Z", "running_at": null, "completed_at": null, "error_message": null, "attempt": 0,
+        "phase": "queued", "policy_name": null, "episode_id": null, "verification": null, "params": {},
+        "severity": "warning",
+    })
 }

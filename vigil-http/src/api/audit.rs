@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 use vigil_core::action::ActionId;
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::EpisodeId;
@@ -11,27 +12,55 @@ use vigil_core::policy::PolicyName;
 use vigil_core::store::{Actor, AuditEntry, AuditFilter};
 use vigil_core::target::Target;
 
-use crate::extract::{Caller, cursor};
+use crate::extract::{Caller, Page, cursor};
 use crate::params::{Params, id, named, time};
 use crate::problem::ApiError;
 use crate::router::App;
+use crate::schema;
 
 /// How many entries a page has when the client does not say.
 const PAGE: usize = 100;
 
 /// An entry of the audit.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEntry, examples(json!(example())))]
 pub(crate) struct AuditDto {
+    /// Its place in the gapless order of all entries, of all tenants.
+    #[schema(required)]
     seq: Option<i64>,
+    /// When it happened.
+    #[schema(value_type = schema::Time)]
     at: Timestamp,
+    /// What happened: what it is about, a dot, and a word.
     kind: String,
+    /// Who caused it: a part of Vigil, or `key:` and the id of an API key.
+    #[schema(value_type = String)]
     actor: Actor,
+    /// The action it is about, if it is about one.
+    #[schema(value_type = Option<i64>, required)]
     action_id: Option<ActionId>,
+    /// The episode it is about, if it is about one.
+    #[schema(value_type = Option<i64>, required)]
     episode_id: Option<EpisodeId>,
+    /// The policy it is about, if it is about one.
+    #[schema(value_type = Option<schema::PolicyName>, required)]
     policy_name: Option<PolicyName>,
+    /// The target it is about, if it is about one.
+    #[schema(value_type = Option<schema::Name>, required)]
     target: Option<Target>,
+    /// Why, in words or as a reason's word.
+    #[schema(required)]
     reason: Option<String>,
+    /// What else there is to know; its fields depend on `kind`.
+    #[schema(value_type = schema::Detail)]
     detail: Value,
+}
+
+fn example() -> Value {
+    json!({
+        "seq": 118, "at": "2026-01-20T12:00:01Z", "kind": "action.started", "actor": "worker", "action_id": 42, "episode_id": 7,
+        "policy_name": "high-cpu", "target": "web-1", "reason": null, "detail": {"status": "running", "attempt": 1},
+    })
 }
 
 impl From<AuditEntry> for AuditDto {
@@ -51,14 +80,44 @@ impl From<AuditEntry> for AuditDto {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// A page of the audit.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"count": 1, "entries": [example()], "next_cursor": null})))]
 pub(crate) struct AuditList {
+    /// How many are on this page.
     count: usize,
+    /// The entries.
     entries: Vec<AuditDto>,
+    /// Where the next page begins; null on the last one.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
+schema::parameters! {
+    /// The filters of the audit.
+    Filters = [
+        {"name": "action_id", "description": "Only entries about this action: its whole history", "example": 42,
+            "schema": {"type": "integer", "format": "int64"}},
+        {"name": "episode_id", "description": "Only entries about this episode", "example": 7,
+            "schema": {"type": "integer", "format": "int64"}},
+        {"name": "policy", "description": "Only entries about this policy", "example": "high-cpu",
+            "schema": {"$ref": "#/components/schemas/PolicyName"}},
+        {"name": "target", "description": "Only entries about this target", "example": "web-1",
+            "schema": {"$ref": "#/components/schemas/Name"}},
+        {"name": "kind", "description": "Only entries of this kind", "example": "action.started",
+            "schema": {"type": "string", "minLength": 1, "pattern": schema::NO_NUL}},
+        {"name": "since", "description": "Only what happened from then on", "example": "2026-01-20T12:00:00Z",
+            "schema": schema::time_in_query()},
+    ];
+}
+
+/// Read the audit
+///
 /// In the order in which it happened. An entry is seen once it has its sequence, within seconds.
+#[utoipa::path(
+    get, path = "/api/v1/audit", tag = "History", operation_id = "list_audit", params(Filters, Page),
+    responses((status = 200, description = "A page of it", body = AuditList))
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,

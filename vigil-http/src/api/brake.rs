@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 use vigil_core::clock::Timestamp;
 use vigil_core::store::{Actor, BrakeChange, BrakeScope, BrakeState, Brakes};
 use vigil_core::tenant::TenantId;
@@ -12,19 +13,35 @@ use crate::extract::Caller;
 use crate::fields::{Fields, prose, text, time};
 use crate::problem::ApiError;
 use crate::router::App;
+use crate::schema;
 
 /// How many bytes a reason may have.
 const MAX_REASON: usize = 4096;
 
 /// The brake that counts: the one that is on, or else the tenant's own as it was last set.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Brake, examples(json!({
+    "state": "stopped", "scope": "tenant", "reason": "Deploying", "until": "2026-01-20T13:00:00Z", "since": "2026-01-20T12:00:00Z",
+    "by": "key:5f0a4c559c0e0a6f"
+})))]
 pub(crate) struct BrakeDto {
+    /// Whether automatic action is stopped.
+    #[schema(value_type = schema::BrakeState)]
     state: BrakeState,
+    /// Whom it stops.
+    #[schema(value_type = schema::BrakeScope)]
     scope: BrakeScope,
+    /// Why it was set.
+    #[schema(required)]
     reason: Option<String>,
+    /// When it ends by itself; null when somebody must release it.
+    #[schema(value_type = Option<schema::Time>, required)]
     until: Option<Timestamp>,
+    /// When it was set; null if it never was.
+    #[schema(value_type = Option<schema::Time>, required)]
     since: Option<Timestamp>,
     /// Who set it; of another tenant's brake that is not told.
+    #[schema(value_type = Option<String>, required)]
     by: Option<Actor>,
 }
 
@@ -40,20 +57,38 @@ impl BrakeDto {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// The brake as it was set.
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BrakeSet {
+    /// Always true: an error is a problem.
     ok: bool,
     #[serde(flatten)]
     brake: BrakeDto,
 }
 
-/// The brake as it counts now.
+/// Show the brake
+///
+/// The one that is on, or else the tenant's own as it was last set.
+#[utoipa::path(
+    get, path = "/api/v1/brake", tag = "Brake", operation_id = "get_brake",
+    responses((status = 200, description = "The brake as it counts now", body = BrakeDto))
+)]
 pub(crate) async fn show(State(app): State<App>, caller: Caller) -> Result<Json<BrakeDto>, ApiError> {
     let brakes = app.vigil.store().brake(&caller.tenant).await?;
     Ok(Json(BrakeDto::of(brakes, &caller.tenant)))
 }
 
-/// Sets it. When this is answered, nothing it stops is admitted or started on any replica.
+/// Set the brake
+///
+/// When this is answered, nothing it stops is admitted or started on any replica. What runs is finished.
+#[utoipa::path(
+    put, path = "/api/v1/brake", tag = "Brake", operation_id = "set_brake",
+    request_body(content = schema::BrakeChange, description = "What it shall be"),
+    responses((status = 200, description = "It is set", body = BrakeSet, example = json!({
+        "ok": true, "state": "stopped", "scope": "tenant", "reason": "Deploying", "until": "2026-01-20T13:00:00Z",
+        "since": "2026-01-20T12:00:00Z", "by": "key:5f0a4c559c0e0a6f"
+    })))
+)]
 pub(crate) async fn set(
     State(app): State<App>,
     caller: Caller,

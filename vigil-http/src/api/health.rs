@@ -7,36 +7,67 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 use vigil_core::tenant::TenantId;
 
 use crate::dto::ServiceHealth;
 use crate::problem::{ApiError, chain};
 use crate::router::App;
 
-#[derive(Debug, Serialize)]
+/// The process answers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"status": "healthy", "service": "vigil", "version": "1.0.0"})))]
 struct Health {
+    /// Always `healthy`: a process that is not does not answer.
     status: &'static str,
+    /// Always `vigil`.
     service: &'static str,
+    /// The version of the server.
     version: &'static str,
 }
 
-/// The process answers: depends on nothing else.
+/// The process answers
+///
+/// Depends on nothing else: for liveness probes.
+#[utoipa::path(
+    get, path = "/health", tag = "Health", operation_id = "health",
+    responses((status = 200, description = "It does", body = Health))
+)]
 pub(crate) async fn health() -> impl IntoResponse {
     Json(Health { status: "healthy", service: "vigil", version: env!("CARGO_PKG_VERSION") })
 }
 
-#[derive(Debug, Serialize)]
+/// What the server depends on, each `up` or `down`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"status": "ready", "service": "vigil", "store": "up", "queue": "up", "remediator": "down", "brake": "released"})))]
 struct Readiness {
+    /// `ready`, or `not_ready` when the store or the queue is down.
     status: &'static str,
+    /// Always `vigil`.
     service: &'static str,
+    /// Where everything is kept.
     store: &'static str,
+    /// What carries tasks to workers.
     queue: &'static str,
+    /// What carries actions out.
     remediator: &'static str,
-    /// Whether the default tenant's brake is on.
+    /// The brake of the tenant `default`: `stopped`, `released`, or `unknown` when the store is down.
     brake: &'static str,
 }
 
-/// Store and queue can serve. A remediator that is down, or a brake that is on, does not make it 503: actions wait.
+/// Store and queue can serve
+///
+/// For readiness probes. A remediator that is down, or a brake that is on, does not make it 503: actions wait.
+#[utoipa::path(
+    get, path = "/ready", tag = "Health", operation_id = "ready",
+    responses(
+        (status = 200, description = "They can", body = Readiness),
+        (status = 503, description = "One of them cannot", body = Readiness, example = json!(
+            {"status": "not_ready", "service": "vigil", "store": "down", "queue": "up", "remediator": "up",
+              "brake": "unknown"}
+        )),
+    )
+)]
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     let (store, queue, remediator, brake) = tokio::join!(
         is_up(&app, "store", app.vigil.store().ping()),
@@ -91,7 +122,16 @@ async fn is_up<E: std::error::Error + 'static>(
     }
 }
 
-/// Prometheus's text format.
+/// The server's own metrics
+///
+/// In Prometheus's text format. This endpoint is not there when metrics are switched off.
+#[utoipa::path(
+    get, path = "/metrics", tag = "Health", operation_id = "metrics",
+    responses((
+        status = 200, description = "Metrics, every name with the prefix `vigil_`", body = String, content_type = "text/plain",
+        example = "# TYPE vigil_queue_length gauge\nvigil_queue_length 0\n"
+    ))
+)]
 pub(crate) async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
     let telemetry = app.vigil.telemetry().clone();
     // Writing many series takes milliseconds in which this thread would serve nobody. Awaited here, so not detached.

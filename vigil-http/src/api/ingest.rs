@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use vigil_core::clock::Timestamp;
 use vigil_core::metric::{Metric, MetricId, MetricName, Tags};
 use vigil_core::policy::FieldError;
@@ -13,19 +14,36 @@ use vigil_core::store::{Idempotency, MetricBatch};
 
 use crate::api::health::by_store;
 use crate::body::KeyedBody;
+use crate::dto::ServiceHealth;
 use crate::extract::Caller;
 use crate::fields::{Fields, Wrong, escape, number, text};
 use crate::problem::ApiError;
 use crate::router::App;
+use crate::schema;
 
-#[derive(Debug, Serialize)]
+/// A sample was committed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"ok": true, "metric_id": 1, "message": "Metric ingested successfully"})))]
 pub(crate) struct Ingested {
+    /// Always true: an error is a problem.
     ok: bool,
+    /// Its id.
+    #[schema(value_type = i64)]
     metric_id: MetricId,
+    /// What was done, for people.
     message: &'static str,
 }
 
-/// One sample.
+/// Take in one sample
+///
+/// 201 means that it is committed. Policies are evaluated afterwards: a violation never delays or fails the answer.
+#[utoipa::path(
+    post, path = "/api/v1/ingest", tag = "Metrics in", operation_id = "ingest", params(KeyedBody),
+    request_body(content = schema::NewMetric, description = "The sample"),
+    responses(
+        (status = 201, description = "It is committed", body = Ingested),
+    )
+)]
 pub(crate) async fn one(
     State(app): State<App>,
     caller: Caller,
@@ -37,16 +55,36 @@ pub(crate) async fn one(
     Ok((StatusCode::CREATED, Json(Ingested { ok: true, metric_id, message: "Metric ingested successfully" })))
 }
 
-#[derive(Debug, Serialize)]
+/// Samples were committed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({
+    "ok": true, "metric_id": 1, "message": "2 metrics ingested successfully", "accepted": 2, "metric_ids": [1, 2]
+})))]
 pub(crate) struct BatchIngested {
+    /// Always true: an error is a problem.
     ok: bool,
+    /// The id of the first.
+    #[schema(value_type = i64)]
     metric_id: MetricId,
+    /// What was done, for people.
     message: String,
+    /// How many.
     accepted: usize,
+    /// Their ids, in the order of the request.
+    #[schema(value_type = Vec<i64>)]
     metric_ids: Vec<MetricId>,
 }
 
-/// One sample, a list of them, or a list under the key `metrics`: all or none.
+/// Take in many samples
+///
+/// One sample, a list of them, or a list under the key `metrics`: all or none. Pointers of errors begin with the index.
+#[utoipa::path(
+    post, path = "/api/v1/ingest/agent/metrics", tag = "Metrics in", operation_id = "ingest_batch", params(KeyedBody),
+    request_body(content = schema::NewMetrics, description = "The samples, 8 MiB of JSON unless configured otherwise"),
+    responses(
+        (status = 201, description = "All are committed", body = BatchIngested),
+    )
+)]
 pub(crate) async fn some(
     State(app): State<App>,
     caller: Caller,
@@ -77,7 +115,15 @@ pub(crate) async fn some(
     Ok((StatusCode::CREATED, Json(answer)))
 }
 
-/// Whether samples can be taken in.
+/// Samples can be taken in
+#[utoipa::path(
+    get, path = "/api/v1/ingest/health", tag = "Health", operation_id = "ingest_health",
+    responses(
+        (status = 200, description = "They can", body = ServiceHealth),
+        (status = 503, description = "The store is down", body = ServiceHealth,
+            example = json!({"status": "unhealthy", "service": "ingest"})),
+    )
+)]
 pub(crate) async fn health(State(app): State<App>) -> Response {
     by_store(&app, "ingest").await
 }

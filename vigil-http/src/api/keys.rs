@@ -4,7 +4,8 @@ use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 use vigil_core::clock::Timestamp;
 use vigil_core::key::{ApiKey, KeyId, KeyName, KeyWrite, Role};
 use vigil_core::store::StoreError;
@@ -17,18 +18,37 @@ use crate::fields::{Fields, Wrong, text};
 use crate::guard::{Credential, Pepper};
 use crate::problem::{ApiError, Kind};
 use crate::router::App;
+use crate::schema;
 
 /// A key, without anything of its secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Key, examples(json!(example())))]
 struct KeyDto {
+    /// Its public part.
+    #[schema(value_type = schema::KeyId)]
     id: KeyId,
+    /// Whose it is.
+    #[schema(value_type = schema::Tenant)]
     tenant: TenantId,
+    /// What it is called, for people.
+    #[schema(value_type = schema::Name)]
     name: KeyName,
+    /// What its holder is there for.
+    #[schema(value_type = schema::Role)]
     role: Role,
+    /// `live`, `expired` or `revoked`.
     status: &'static str,
+    /// When it was made.
+    #[schema(value_type = schema::Time)]
     created_at: Timestamp,
+    /// When it ends by itself; null if it does not.
+    #[schema(value_type = Option<schema::Time>, required)]
     expires_at: Option<Timestamp>,
+    /// When it last got another secret; null if it never did.
+    #[schema(value_type = Option<schema::Time>, required)]
     rotated_at: Option<Timestamp>,
+    /// When it was refused for good; null if it was not.
+    #[schema(value_type = Option<schema::Time>, required)]
     revoked_at: Option<Timestamp>,
 }
 
@@ -53,14 +73,49 @@ impl KeyDto {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// A tenant's keys.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"ok": true, "count": 1, "keys": [example()]})))]
 pub(crate) struct KeyList {
+    /// Always true: an error is a problem.
     ok: bool,
+    /// How many there are.
     count: usize,
+    /// The keys.
     keys: Vec<KeyDto>,
 }
 
-/// A tenant's keys, the revoked ones included, the oldest first.
+schema::parameters! {
+    /// Whose keys.
+    OfTenant = [
+        {"name": "tenant", "example": "default",
+            "description": "Whose keys; the caller's own tenant if it does not say. Only a key of the tenant `default` may name another.",
+            "schema": {"$ref": "#/components/schemas/Tenant"}},
+    ];
+}
+
+/// A key's id in the path, for the documentation: handlers take a [`Word`], since one that no key can have is not found.
+enum KeyInPath {}
+
+impl utoipa::IntoParams for KeyInPath {
+    fn into_params(
+        _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+    ) -> Vec<utoipa::openapi::path::Parameter> {
+        vec![schema::parameter(json!({
+            "name": "id", "in": "path", "required": true, "example": "5f0a4c559c0e0a6f",
+            "description": "The key's id, which is its public part",
+            "schema": {"$ref": "#/components/schemas/KeyId"},
+        }))]
+    }
+}
+
+/// List a tenant's keys
+///
+/// The revoked ones included, the oldest first. No secret is shown.
+#[utoipa::path(
+    get, path = "/api/v1/keys", tag = "Keys", operation_id = "list_keys", params(OfTenant),
+    responses((status = 200, description = "All of them", body = KeyList))
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -74,16 +129,31 @@ pub(crate) async fn list(
 }
 
 /// The only answers that show a secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = IssuedKey)]
 pub(crate) struct Issued {
+    /// Always true: an error is a problem.
     ok: bool,
+    /// What was done, for people.
     message: &'static str,
+    /// The whole key, `vgl_<id>_<secret>`. It is not shown again.
     key: String,
     #[serde(flatten)]
     about: KeyDto,
 }
 
-/// Makes a key.
+/// Make a key
+///
+/// The answer shows it, this once.
+#[utoipa::path(
+    post, path = "/api/v1/keys", tag = "Keys", operation_id = "create_key",
+    request_body(content = schema::NewKey, description = "The key"),
+    responses(
+        (status = 201, description = "It is made", body = Issued,
+            example = json!(issued("Key created successfully; it is not shown again"))),
+        (status = 409, description = "The server has no pepper, without which it can make no keys"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -110,7 +180,18 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, Json(Issued { ok: true, message, key: credential.reveal(), about })))
 }
 
-/// Gives a key another secret: the one it had is refused from then on.
+/// Give a key another secret
+///
+/// The one it had is refused from then on, in under a second on every replica.
+#[utoipa::path(
+    post, path = "/api/v1/keys/{id}/rotate", tag = "Keys", operation_id = "rotate_key", params(KeyInPath, OfTenant),
+    responses(
+        (status = 200, description = "It has another one", body = Issued,
+            example = json!(issued("Key rotated successfully; it is not shown again"))),
+        (status = 404, description = "No key has this id"),
+        (status = 409, description = "It is revoked, or the server has no pepper"),
+    )
+)]
 pub(crate) async fn rotate(
     State(app): State<App>,
     caller: Caller,
@@ -126,7 +207,18 @@ pub(crate) async fn rotate(
     Ok(Json(Issued { ok: true, message, key: credential.reveal(), about }))
 }
 
-/// Refuses a key for good.
+/// Refuse a key for good
+///
+/// In under a second on every replica.
+#[utoipa::path(
+    delete, path = "/api/v1/keys/{id}", tag = "Keys", operation_id = "revoke_key", params(KeyInPath, OfTenant),
+    responses(
+        (status = 200, description = "It is refused", body = Confirmation,
+            example = json!({"ok": true, "message": "Key '5f0a4c559c0e0a6f' revoked"})),
+        (status = 404, description = "No key has this id"),
+        (status = 409, description = "It is revoked already"),
+    )
+)]
 pub(crate) async fn revoke(
     State(app): State<App>,
     caller: Caller,
@@ -191,4 +283,21 @@ fn no_such(id: &str) -> ApiError {
 fn later(value: &Value, now: Timestamp) -> Result<Timestamp, Wrong> {
     let wrong = || Wrong::new("must be an RFC 3339 time in the future");
     value.as_str().and_then(|text| Timestamp::parse(text).ok()).filter(|at| *at > now).ok_or_else(wrong)
+}
+
+/// An answer that shows a key, in the documentation.
+fn issued(message: &str) -> Value {
+    let mut answer = example();
+    answer["ok"] = true.into();
+    answer["message"] = message.into();
+    answer["key"] = "vgl_5f0a4c559c0e0a6f_00000000000000000000000000000000".into();
+    answer
+}
+
+/// A key in the documentation.
+fn example() -> Value {
+    json!({
+        "id": "5f0a4c559c0e0a6f", "tenant": "default", "name": "Grafana", "role": "viewer", "status": "live",
+        "created_at": "2026-01-20T12:00:00Z", "expires_at": null, "rotated_at": null, "revoked_at": null,
+    })
 }

@@ -3,6 +3,7 @@
 pub(crate) mod actions;
 pub(crate) mod audit;
 pub(crate) mod brake;
+pub(crate) mod document;
 pub(crate) mod episodes;
 pub(crate) mod evaluate;
 pub(crate) mod health;

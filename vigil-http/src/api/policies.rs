@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderName, StatusCode};
 use serde::Serialize;
-use serde_json::{Number, Value};
+use serde_json::{Number, Value, json};
+use utoipa::ToSchema;
 use vigil_core::CatalogError;
 use vigil_core::action::Severity;
 use vigil_core::clock::Timestamp;
@@ -17,10 +18,11 @@ use vigil_core::store::{PolicySource, StoreError, StoredPolicy};
 
 use crate::body::{JsonBody, without_nul};
 use crate::dto::{Confirmation, PolicyDto, seconds};
-use crate::extract::{Caller, IfMatch, ListQuery, Word, cursor, unknown_value};
+use crate::extract::{Caller, IfMatch, ListQuery, NameInPath, Page, Word, cursor, unknown_value};
 use crate::fields::Fields;
 use crate::problem::{ApiError, Kind};
 use crate::router::App;
+use crate::schema;
 
 /// A policy's revision, for `If-Match`.
 type Tag = [(HeaderName, String); 1];
@@ -31,10 +33,24 @@ fn tag(policy: &StoredPolicy) -> Tag {
 
 /// A policy as it is answered.
 fn policy_json(policy: &StoredPolicy) -> Value {
-    serde_json::to_value(PolicyDto::from(policy)).expect("text, numbers, lists and maps are JSON")
+    json_of(&PolicyDto::from(policy))
 }
 
-/// Adds a policy.
+fn json_of(answer: &impl Serialize) -> Value {
+    serde_json::to_value(answer).expect("text, numbers, lists and maps are JSON")
+}
+
+/// Add a policy
+///
+/// It is in force on every replica at once, unless `enabled` is false.
+#[utoipa::path(
+    post, path = "/api/v1/policies", tag = "Policies", operation_id = "create_policy",
+    request_body(content = schema::NewPolicy, description = "The policy"),
+    responses(
+        (status = 201, description = "It is committed", body = PolicyDto, headers(("ETag" = String, description = "The revision in quotes, for `If-Match`"))),
+        (status = 409, description = "A policy has this name already"),
+    )
+)]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
@@ -47,17 +63,44 @@ pub(crate) async fn create(
     Ok((StatusCode::CREATED, tag(&policy), Json(policy_json(&policy))))
 }
 
-#[derive(Debug, Serialize)]
+/// Policies by name, all or a page.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({
+    "ok": true, "total": 1, "enabled_count": 1, "count": 1, "next_cursor": null,
+    "policies": {"high-cpu": {
+        "name": "high-cpu", "description": "A web server is overloaded", "severity": "critical", "target": "web-*",
+        "enabled": true, "params": {"cooldown_seconds": 300}, "auto_remediate": true,
+        "condition": {"type": "metric_exceeds", "metric": "cpu_percent", "threshold": 80.0}, "action": "restart",
+        "revision": 3, "updated_at": "2026-01-20T12:00:00Z", "source": {"kind": "api"}
+    }}
+})))]
 pub(crate) struct PolicyList {
+    /// Always true: an error is a problem.
     ok: bool,
+    /// The policies of this page by name.
+    #[schema(value_type = BTreeMap<String, PolicyDto>)]
     policies: BTreeMap<String, Value>,
+    /// How many there are on all pages.
     total: usize,
+    /// How many of those are in force.
     enabled_count: usize,
+    /// How many are on this page.
     count: usize,
+    /// Where the next page begins; null on the last one.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// All policies by name, or a page of them.
+/// List policies by name
+///
+/// All of them, unless `limit` is given.
+#[utoipa::path(
+    get, path = "/api/v1/policies", tag = "Policies", operation_id = "list_policies", params(Page),
+    responses(
+        (status = 200, description = "All of them, or a page", body = PolicyList),
+        (status = 422, description = "A parameter is wrong or does not exist"),
+    )
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -66,7 +109,16 @@ pub(crate) async fn list(
     page(&app, &caller, &query, |_| true)
 }
 
-/// Those of one severity.
+/// List policies of one severity by name
+#[utoipa::path(
+    get, path = "/api/v1/policies/severity/{severity}", tag = "Policies", operation_id = "list_policies_by_severity",
+    params(("severity" = schema::Severity, Path, description = "The severity", example = "critical"), Page),
+    responses(
+        (status = 200, description = "All of them, or a page", body = PolicyList),
+        (status = 400, description = "The severity does not exist, or the path is not UTF-8"),
+        (status = 422, description = "A parameter is wrong or does not exist"),
+    )
+)]
 pub(crate) async fn list_of_severity(
     State(app): State<App>,
     caller: Caller,
@@ -102,7 +154,14 @@ fn page(
     Ok(Json(PolicyList { ok: true, count: policies.len(), policies, total, enabled_count, next_cursor }))
 }
 
-/// One policy.
+/// Show one policy
+#[utoipa::path(
+    get, path = "/api/v1/policies/{name}", tag = "Policies", operation_id = "get_policy", params(NameInPath),
+    responses(
+        (status = 200, description = "The policy", body = PolicyDto, headers(("ETag" = String, description = "The revision in quotes, for `If-Match`"))),
+        (status = 404, description = "No policy has this name"),
+    )
+)]
 pub(crate) async fn show(
     State(app): State<App>,
     caller: Caller,
@@ -112,7 +171,22 @@ pub(crate) async fn show(
     Ok((tag(&policy), Json(policy_json(&policy))))
 }
 
-/// Changes the fields that the body has and leaves the others.
+/// Change a policy
+///
+/// Only the fields that the body has change. A changed condition begins to be timed anew. With `If-Match` it is changed only if
+/// nobody was faster.
+#[utoipa::path(
+    put, path = "/api/v1/policies/{name}", tag = "Policies", operation_id = "update_policy", params(NameInPath, IfMatch),
+    request_body(content = schema::PolicyPatch, description = "The fields to change"),
+    responses(
+        (status = 200, description = "It is changed", body = UpdatedPolicy,
+            headers(("ETag" = String, description = "The revision in quotes, for `If-Match`")),
+            example = json!(updated())),
+        (status = 404, description = "No policy has this name"),
+        (status = 409, description = "It comes from a file, which alone may change it"),
+        (status = 412, description = "`If-Match` names another revision than the newest"),
+    )
+)]
 pub(crate) async fn update(
     State(app): State<App>,
     caller: Caller,
@@ -145,15 +219,33 @@ pub(crate) async fn update(
             .map_err(ApiError::invalid)?;
         match app.vigil.catalog().update(&caller.tenant, spec, Some(known.revision), &caller.actor).await {
             Ok(policy) => {
-                let mut json = policy_json(&policy);
-                json["ok"] = true.into();
-                return Ok((tag(&policy), Json(json)));
+                let updated = UpdatedPolicy { ok: true, policy: PolicyDto::from(&*policy) };
+                return Ok((tag(&policy), Json(json_of(&updated))));
             }
             // Somebody else was faster: merge over what is there now. A client that named a revision is told above.
             Err(CatalogError::Stale { .. } | CatalogError::Store(StoreError::Conflict(_))) => {}
             Err(other) => return Err(other.into()),
         }
     }
+}
+
+/// The changed policy.
+#[derive(Debug, Serialize, ToSchema)]
+struct UpdatedPolicy<'a> {
+    /// Always true: an error is a problem.
+    ok: bool,
+    #[serde(flatten)]
+    policy: PolicyDto<'a>,
+}
+
+/// The answer to an update in the documentation.
+fn updated() -> Value {
+    json!({
+        "ok": true, "name": "high-cpu", "description": "A web server is overloaded", "severity": "warning", "target": "web-*",
+        "enabled": true, "params": {"cooldown_seconds": 600}, "auto_remediate": true,
+        "condition": {"type": "metric_exceeds", "metric": "cpu_percent", "threshold": 80.0}, "action": "restart", "for": 60,
+        "revision": 4, "updated_at": "2026-01-20T12:00:00Z", "source": {"kind": "api"}
+    })
 }
 
 /// The policy as it is written now, with the patch's fields in the place of its own.
@@ -165,7 +257,17 @@ fn merged(spec: &PolicySpec, patch: &Value) -> Value {
     json
 }
 
-/// Removes a policy.
+/// Remove a policy
+///
+/// Pending actions of it are cancelled when they would start, running ones finish, open episodes end.
+#[utoipa::path(
+    delete, path = "/api/v1/policies/{name}", tag = "Policies", operation_id = "delete_policy", params(NameInPath),
+    responses(
+        (status = 200, description = "It is gone", body = Confirmation),
+        (status = 404, description = "No policy has this name"),
+        (status = 409, description = "It comes from a file, or somebody changed it at the same time"),
+    )
+)]
 pub(crate) async fn remove(
     State(app): State<App>,
     caller: Caller,
@@ -176,7 +278,17 @@ pub(crate) async fn remove(
     Ok(Json(Confirmation::new(format!("Policy '{name}' deleted"))))
 }
 
-/// Puts a policy in force.
+/// Put a policy in force
+///
+/// For one from a file this survives a reload.
+#[utoipa::path(
+    put, path = "/api/v1/policies/{name}/enable", tag = "Policies", operation_id = "enable_policy", params(NameInPath),
+    responses(
+        (status = 200, description = "It is in force", body = Confirmation),
+        (status = 404, description = "No policy has this name"),
+        (status = 409, description = "Somebody changed it at the same time"),
+    )
+)]
 pub(crate) async fn enable(
     State(app): State<App>,
     caller: Caller,
@@ -185,7 +297,17 @@ pub(crate) async fn enable(
     set_enabled(&app, &caller, &name, true).await
 }
 
-/// Takes a policy out of force.
+/// Take a policy out of force
+///
+/// For one from a file this survives a reload.
+#[utoipa::path(
+    put, path = "/api/v1/policies/{name}/disable", tag = "Policies", operation_id = "disable_policy", params(NameInPath),
+    responses(
+        (status = 200, description = "It is out of force", body = Confirmation),
+        (status = 404, description = "No policy has this name"),
+        (status = 409, description = "Somebody changed it at the same time"),
+    )
+)]
 pub(crate) async fn disable(
     State(app): State<App>,
     caller: Caller,
@@ -201,31 +323,62 @@ async fn set_enabled(app: &App, caller: &Caller, name: &str, enabled: bool) -> R
     Ok(Json(Confirmation::new(format!("Policy '{name}' {word}"))))
 }
 
-/// Reads the policy files again, all or none.
+/// Read the policy files again
+///
+/// All or none: with an error in any file everything stays as it was.
+#[utoipa::path(
+    post, path = "/api/v1/policies/reload", tag = "Policies", operation_id = "reload_policies",
+    responses(
+        (status = 200, description = "What the files say is in force", body = Confirmation),
+        (status = 409, description = "Policies kept changing at the same time"),
+        (status = 422, description = "A file is wrong; `errors` has line and column"),
+    )
+)]
 pub(crate) async fn reload(State(app): State<App>, caller: Caller) -> Result<Json<Confirmation>, ApiError> {
     let policies = app.vigil.catalog().reload(&caller.actor).await?;
     let noun = if policies == 1 { "policy" } else { "policies" };
     Ok(Json(Confirmation::new(format!("Policies reloaded successfully ({policies} {noun})"))))
 }
 
-#[derive(Debug, Serialize)]
+/// The runner's status.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RunnerStatus, examples(json!({"ok": true, "runner": {
+    "enabled": true, "running": true, "interval_seconds": 30, "batch_size": 100, "last_sweep": "2026-01-20T12:00:00Z",
+    "targets": 12, "judged": 4800
+}})))]
 pub(crate) struct RunnerAnswer {
+    /// Always true: an error is a problem.
     ok: bool,
+    /// The runner of this process.
     runner: Runner,
 }
 
-#[derive(Debug, Serialize)]
+/// What judges every target at an interval, whether or not a sample comes.
+#[derive(Debug, Serialize, ToSchema)]
 struct Runner {
+    /// Whether it is configured to run.
     enabled: bool,
+    /// Whether it runs now.
     running: bool,
+    /// How many seconds apart every target is judged, by whichever replica.
+    #[schema(value_type = f64)]
     interval_seconds: Number,
+    /// How many targets it takes at a time.
     batch_size: usize,
+    /// When it last had nothing left to take; null before the first time.
+    #[schema(value_type = Option<schema::Time>, required)]
     last_sweep: Option<Timestamp>,
+    /// How many targets it took in the last interval: its share.
     targets: u64,
+    /// How many pairs of policy and target it judged in the last interval.
     judged: u64,
 }
 
-/// What the runner is doing.
+/// Show what the runner does
+#[utoipa::path(
+    get, path = "/api/v1/policies/runner/status", tag = "Policies", operation_id = "runner_status",
+    responses((status = 200, description = "Its status", body = RunnerAnswer))
+)]
 pub(crate) async fn runner(State(app): State<App>, _: Caller) -> Json<RunnerAnswer> {
     let status = app.vigil.runner_status();
     let runner = Runner {

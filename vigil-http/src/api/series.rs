@@ -5,15 +5,17 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 use vigil_core::clock::Timestamp;
 use vigil_core::metric::{MetricName, Tags};
 use vigil_core::store::{Aggregate, Line, Point, Range, RangeQuery, Series, SeriesFilter, SeriesKey};
 use vigil_core::target::Target;
 
-use crate::extract::{Caller, cursor};
+use crate::extract::{Caller, Page, cursor};
 use crate::params::{Params, count, named, time};
 use crate::problem::ApiError;
 use crate::router::App;
+use crate::schema;
 
 /// How many series a page has when the client does not say.
 const PAGE: usize = 100;
@@ -27,12 +29,24 @@ const MAX_STEP: u64 = 365 * 86_400;
 const STEPS: u64 = 300;
 
 /// A series with its newest sample.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Series, examples(json!({
+    "name": "cpu_percent", "target": "web-1", "tags": {"core": "1"}, "value": 85.5, "at": "2026-01-20T12:00:00Z"
+})))]
 pub(crate) struct SeriesDto {
+    /// What is measured.
+    #[schema(value_type = schema::Name)]
     name: MetricName,
+    /// On what; null when no tag named a target.
+    #[schema(value_type = Option<schema::Name>, required)]
     target: Option<Target>,
+    /// What tells it from others of that name and target.
+    #[schema(value_type = schema::Tags)]
     tags: Tags,
+    /// The newest value.
     value: f64,
+    /// When that was measured.
+    #[schema(value_type = schema::Time)]
     at: Timestamp,
 }
 
@@ -43,14 +57,61 @@ impl From<Series> for SeriesDto {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// A page of series.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(json!({"count": 1, "series": [{
+    "name": "cpu_percent", "target": "web-1", "tags": {}, "value": 85.5, "at": "2026-01-20T12:00:00Z"
+}], "next_cursor": null})))]
 pub(crate) struct SeriesList {
+    /// How many are on this page.
     count: usize,
+    /// The series.
     series: Vec<SeriesDto>,
+    /// Where the next page begins; null on the last one.
+    #[schema(required)]
     next_cursor: Option<String>,
 }
 
-/// By name, then by target.
+schema::parameters! {
+    /// The filters of series.
+    Filters = [
+        {"name": "name", "description": "Only those of this metric", "example": "cpu_percent",
+            "schema": {"$ref": "#/components/schemas/Name"}},
+        {"name": "prefix", "description": "Only those of metrics whose names begin so", "example": "cpu",
+            "schema": {"type": "string", "pattern": schema::NO_NUL}},
+        {"name": "target", "description": "Only those of this target", "example": "web-1",
+            "schema": {"$ref": "#/components/schemas/Name"}},
+    ];
+
+    /// What is asked of a metric.
+    Asked = [
+        {"name": "metric", "required": true, "description": "The metric's name", "example": "cpu_percent",
+            "schema": {"$ref": "#/components/schemas/Name"}},
+        {"name": "target", "description": "Only its series on this target", "example": "web-1",
+            "schema": {"$ref": "#/components/schemas/Name"}},
+        {"name": "tag", "description": "Only its series with this tag, as `key=value`; may stand often", "example": ["core=1"],
+            "schema": {"type": "array", "maxItems": 64, "items": {"type": "string", "pattern": TAG}}},
+        {"name": "from", "description": "Where it begins; an hour before the end if it does not say",
+            "example": "2026-01-20T12:00:00Z", "schema": schema::time_in_query()},
+        {"name": "to", "description": "Where it ends, without that moment; now if it does not say",
+            "example": "2026-01-20T12:10:00Z", "schema": schema::time_in_query()},
+        {"name": "step", "description": "How many seconds one point stands for; a 300th of the whole if it does not say",
+            "example": 60, "schema": {"type": "integer", "minimum": 1, "maximum": MAX_STEP}},
+        {"name": "agg", "description": "What one point is made by; `avg` if it does not say", "example": "max",
+            "schema": {"$ref": "#/components/schemas/Aggregate"}},
+    ];
+}
+
+/// A tag as one word.
+const TAG: &str = r"^[^=\u0000-\u001f\u007f-\u009f]{1,128}=[^\u0000-\u001f\u007f-\u009f]{0,1024}$";
+
+/// List what is measured
+///
+/// Every series with its newest sample, by name, then by target.
+#[utoipa::path(
+    get, path = "/api/v1/series", tag = "History", operation_id = "list_series", params(Filters, Page),
+    responses((status = 200, description = "A page of them", body = SeriesList))
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
@@ -84,29 +145,55 @@ fn after(text: &str) -> Result<SeriesKey, String> {
     key.ok_or_else(|| cursor::NOT_OURS.to_owned())
 }
 
-#[derive(Debug, Serialize)]
+/// The samples of a metric over a span of time.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Range, examples(json!({
+    "metric": "cpu_percent", "from": "2026-01-20T12:00:00Z", "to": "2026-01-20T12:10:00Z", "step": 60, "agg": "max", "count": 1,
+    "series": [{"target": "web-1", "tags": {}, "points": [{"at": "2026-01-20T12:03:00Z", "value": 85.5}]}]
+})))]
 pub(crate) struct RangeDto {
+    /// What was measured.
+    #[schema(value_type = schema::Name)]
     metric: MetricName,
+    /// Where it begins.
+    #[schema(value_type = schema::Time)]
     from: Timestamp,
+    /// Where it ends, without that moment.
+    #[schema(value_type = schema::Time)]
     to: Timestamp,
-    /// In seconds.
+    /// How many seconds one point stands for.
     step: u64,
+    /// What one point is made by.
+    #[schema(value_type = schema::Aggregate)]
     agg: Aggregate,
-    /// How many points all series have together.
+    /// How many points all series have together: at most 11,000.
     count: usize,
+    /// The series that have samples there.
     series: Vec<LineDto>,
 }
 
-#[derive(Debug, Serialize)]
+/// One series of a range.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Line)]
 struct LineDto {
+    /// On what it was measured; null when no tag named a target.
+    #[schema(value_type = Option<schema::Name>, required)]
     target: Option<Target>,
+    /// What tells it from others of that target.
+    #[schema(value_type = schema::Tags)]
     tags: Tags,
+    /// Its points, the oldest first. A step without samples has none.
     points: Vec<PointDto>,
 }
 
-#[derive(Debug, Serialize)]
+/// One step of a series.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Point)]
 struct PointDto {
+    /// Where the step begins.
+    #[schema(value_type = schema::Time)]
     at: Timestamp,
+    /// The value of all its samples.
     value: f64,
 }
 
@@ -117,7 +204,18 @@ impl From<Line> for LineDto {
     }
 }
 
-/// The samples of a metric over a span of time, one point a step.
+/// Read a metric over a span of time
+///
+/// One point a step, made by the store: charts need no second system. What would be more than 11,000 points is refused, with the
+/// smallest step that fits.
+#[utoipa::path(
+    get, path = "/api/v1/query", tag = "History", operation_id = "query", params(Asked),
+    responses(
+        (status = 200, description = "Its series", body = RangeDto),
+        (status = 400, description = "The aggregate does not exist"),
+        (status = 422, description = "A parameter is wrong, or it would be too many points"),
+    )
+)]
 pub(crate) async fn query(
     State(app): State<App>,
     caller: Caller,

@@ -7,42 +7,75 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::body::JsonBody;
 use crate::extract::Caller;
 use crate::fields::{Fields, Wrong, number, text};
 use crate::problem::{ApiError, Kind};
 use crate::router::App;
+use crate::schema;
 use crate::simulator::{Load, Mode, Simulator, Status};
 
 /// What the simulator does, or did last.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SimulatorStatus, examples(json!(example())))]
 pub(crate) struct SimulatorAnswer {
+    /// Always true: an error is a problem.
     ok: bool,
     /// Whether the configuration allows it.
     enabled: bool,
+    /// Whether it sends now.
     running: bool,
+    /// How events come: `STEADY`, `BURST`, `RAMP` or `CHAOS`; null before the first start.
+    #[schema(required)]
     mode: Option<&'static str>,
+    /// Events per minute, on the average; null before the first start.
+    #[schema(required)]
     rate: Option<f64>,
+    /// The same one gives the same events; null before the first start.
+    #[schema(required)]
     seed: Option<u64>,
+    /// For how long it has been, or was, sending.
     uptime_seconds: f64,
+    /// How many events were sent: once all are answered, the sum of the other five.
     events_generated: u64,
+    /// How many were taken.
     events_succeeded: u64,
+    /// How many were refused, or not answered.
     events_failed: u64,
+    /// How many were refused for now, by 429.
     events_rate_limited: u64,
+    /// How many were given up.
     events_timeout: u64,
+    /// How many were sent malformed.
     events_malformed: u64,
+    /// How long the answers took.
     latency_ms: LatencyDto,
 }
 
-/// Percentiles of the answers' times.
-#[derive(Debug, Serialize)]
+/// How long the answers to those that were taken took, in milliseconds.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Latency)]
 struct LatencyDto {
+    /// Half took at most so long.
     p50: f64,
+    /// 95 of 100 did.
     p95: f64,
+    /// 99 of 100 did.
     p99: f64,
+    /// The longest.
     max: f64,
+}
+
+/// A status in the documentation.
+fn example() -> Value {
+    json!({
+        "ok": true, "enabled": true, "running": true, "mode": "BURST", "rate": 600.0, "seed": 7, "uptime_seconds": 12.5,
+        "events_generated": 125, "events_succeeded": 118, "events_failed": 6, "events_rate_limited": 0, "events_timeout": 1,
+        "events_malformed": 0, "latency_ms": {"p50": 1.2, "p95": 3.4, "p99": 5.6, "max": 7.8},
+    })
 }
 
 impl SimulatorAnswer {
@@ -82,12 +115,28 @@ fn allowed(app: &App) -> Result<&Simulator, ApiError> {
     })
 }
 
-/// What it does; always there.
+/// Show what the simulator does
+///
+/// It is always there, also where the configuration does not allow it to start.
+#[utoipa::path(
+    get, path = "/api/v1/simulator/status", tag = "Simulator", operation_id = "simulator_status",
+    responses((status = 200, description = "What it does, or did last", body = SimulatorAnswer))
+)]
 pub(crate) async fn status(State(app): State<App>, _: Caller) -> Json<SimulatorAnswer> {
     Json(SimulatorAnswer::of(app.config.simulator.as_deref()))
 }
 
-/// Begins to send; 409 while it sends. It comes with the key of whoever starts it.
+/// Put a load on this server
+///
+/// It comes with the key of whoever starts it.
+#[utoipa::path(
+    post, path = "/api/v1/simulator/start", tag = "Simulator", operation_id = "start_simulator",
+    request_body(content = schema::NewLoad, description = "The load"),
+    responses(
+        (status = 200, description = "It sends", body = SimulatorAnswer),
+        (status = 409, description = "It sends already, or the configuration does not allow it"),
+    )
+)]
 pub(crate) async fn start(
     State(app): State<App>,
     _: Caller,
@@ -104,7 +153,16 @@ pub(crate) async fn start(
     Ok(Json(SimulatorAnswer { running: true, ..SimulatorAnswer::of(Some(simulator)) }))
 }
 
-/// Stops sending; what is on its way is still counted.
+/// Stop the load
+///
+/// What is on its way is still counted.
+#[utoipa::path(
+    post, path = "/api/v1/simulator/stop", tag = "Simulator", operation_id = "stop_simulator",
+    responses(
+        (status = 200, description = "It does not send any more", body = SimulatorAnswer),
+        (status = 409, description = "It was not sending, or the configuration does not allow it"),
+    )
+)]
 pub(crate) async fn stop(State(app): State<App>, _: Caller) -> Result<Json<SimulatorAnswer>, ApiError> {
     let simulator = allowed(&app)?;
     if !simulator.stop() {

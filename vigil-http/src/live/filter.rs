@@ -12,6 +12,7 @@ use crate::extract::unknown_value;
 use crate::fields::{error, escape};
 use crate::problem::{ApiError, Kind};
 use crate::router::App;
+use crate::schema;
 
 /// The filters of a live view: `kinds`, `target`, `policy`; and `after`, the last sequence that was seen.
 #[derive(Debug, Default)]
@@ -74,9 +75,35 @@ fn kinds(words: &str) -> Result<Vec<&'static str>, ApiError> {
         .ok_or_else(|| unknown_value(InvalidValue::new("kinds", format!("must be a list of {}", KINDS.join(", ")))))
 }
 
+schema::parameters! {
+    /// The parameters of a live view.
+    Filters = [
+        {"name": "kinds", "description": "Only messages of these kinds, a list with commas", "example": "action,episode",
+            "schema": {"type": "string", "pattern": "^(action|episode|policy|brake|key|queue|decision|metric)(,(action|episode|policy|brake|key|queue|decision|metric))*$"}},
+        {"name": "target", "description": "Only what is about targets of this pattern", "example": "web-*",
+            "schema": {"$ref": "#/components/schemas/TargetPattern"}},
+        {"name": "policy", "description": "Only what is about this policy", "example": "high-cpu",
+            "schema": {"$ref": "#/components/schemas/PolicyName"}},
+        {"name": "after", "description": "The `id` of the last message that was seen: what came after it follows", "example": 118,
+            "schema": {"type": "integer", "format": "int64", "minimum": 0}},
+    ];
+}
+
 /// The last message that the client saw: the header that browsers send when they connect anew, or the query's `after`.
 #[derive(Debug)]
 pub(crate) struct LastSeen(pub(crate) Option<i64>);
+
+impl utoipa::IntoParams for LastSeen {
+    fn into_params(
+        _: impl Fn() -> Option<utoipa::openapi::path::ParameterIn>,
+    ) -> Vec<utoipa::openapi::path::Parameter> {
+        vec![schema::parameter(serde_json::json!({
+            "name": "Last-Event-ID", "in": "header", "required": false, "example": "118",
+            "description": "The same as `after`, and wins over it: what browsers send when they connect anew",
+            "schema": {"type": "string"},
+        }))]
+    }
+}
 
 impl LastSeen {
     /// The header wins: a browser keeps the address, with the `after` that it began with.

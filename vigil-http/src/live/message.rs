@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use vigil_core::events::Event;
 use vigil_core::metric::Metric;
 use vigil_core::policy::PolicyName;
@@ -10,18 +11,24 @@ use vigil_core::store::AuditEntry;
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
 
+use crate::schema;
+
 /// What messages are about. `ready` and `resync` come to everybody.
 pub(crate) const KINDS: [&str; 8] = ["action", "episode", "policy", "brake", "key", "queue", "decision", "metric"];
 
-/// One message.
-#[derive(Debug, Clone, Serialize)]
+/// One message of a live view.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[schema(as = LiveMessage, examples(json!({"type": "ready", "seq": 118, "data": {"seq": 118}})))]
 pub(crate) struct Message {
-    /// What it is about, one of [`KINDS`], or `ready`, or `resync`.
+    /// What it is about: `action`, `episode`, `policy`, `brake`, `key`, `queue`, `decision`, `metric`; or `ready`, or `resync`.
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
     /// Its place in the audit, where to resume from. Without one it is news of this very moment, and not repeated.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) seq: Option<i64>,
+    /// What there is to know; its fields depend on `type`.
+    #[schema(value_type = schema::Detail)]
     pub(crate) data: Value,
 }
 

@@ -7,13 +7,11 @@ mod closing;
 mod feed;
 mod filter;
 mod message;
-mod socket;
-mod stream;
+pub(crate) mod socket;
+pub(crate) mod stream;
 
 pub(crate) use closing::Closing;
-pub(crate) use socket::socket;
-pub(crate) use stream::stream;
 
 use feed::Feed;
-use filter::{LastSeen, LiveQuery};
+use filter::{Filters, LastSeen, LiveQuery};
 use message::Message;

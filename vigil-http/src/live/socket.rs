@@ -10,7 +10,7 @@ use axum::response::Response;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Closing, Feed, LastSeen, LiveQuery};
+use super::{Closing, Feed, Filters, LastSeen, LiveQuery, Message};
 use crate::extract::Caller;
 use crate::problem::{ApiError, Kind};
 use crate::router::App;
@@ -22,7 +22,18 @@ const MAX_FRAME: usize = 64 * 1024;
 /// How much may wait to be sent to a slow client.
 const MAX_UNSENT: usize = 1024 * 1024;
 
-/// Messages as JSON texts, `{"type", "seq"?, "data"}`.
+/// Follow what happens, over a WebSocket
+///
+/// The same messages as those of `/api/v1/events`, as JSON texts. Clients have nothing to say.
+#[utoipa::path(
+    get, path = "/api/v1/ws", tag = "Live", operation_id = "websocket", params(Filters, LastSeen),
+    responses(
+        (status = 101, description = "The WebSocket begins; its texts are like this", body = Message),
+        (status = 400, description = "A kind does not exist, or the query cannot be read"),
+        (status = 426, description = "This is no WebSocket"),
+        (status = 503, description = "As many live views as may be are open, or the store is down"),
+    )
+)]
 pub(crate) async fn socket(
     State(app): State<App>,
     caller: Caller,

@@ -9,7 +9,7 @@ use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::Stream;
 
-use super::{Closing, Feed, LastSeen, LiveQuery, Message};
+use super::{Closing, Feed, Filters, LastSeen, LiveQuery, Message};
 use crate::extract::Caller;
 use crate::problem::ApiError;
 use crate::router::App;
@@ -19,7 +19,19 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// After what time a browser connects anew.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Messages as events: their type is the event's, their sequence its id.
+/// Follow what happens, as server-sent events
+///
+/// The first event is `ready`. A message's type is the event's, and its place in the audit the event's id: who comes back with it
+/// misses nothing and sees nothing twice, whatever replica it comes to. Who is too slow gets `resync`: what has no id is lost.
+#[utoipa::path(
+    get, path = "/api/v1/events", tag = "Live", operation_id = "events", params(Filters, LastSeen),
+    responses(
+        (status = 200, description = "Events, without end", body = String, content_type = "text/event-stream",
+            example = "event: ready\nid: 118\nretry: 2000\ndata: {\"seq\":118}\n\n"),
+        (status = 400, description = "A kind does not exist, or the query cannot be read"),
+        (status = 503, description = "As many live views as may be are open, or the store is down"),
+    )
+)]
 pub(crate) async fn stream(
     State(app): State<App>,
     caller: Caller,

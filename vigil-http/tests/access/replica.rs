@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, header};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use vigil_core::Vigil;
@@ -85,9 +86,11 @@ impl Replica {
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let (parts, body) = self.api.clone().oneshot(request).await.unwrap().into_parts();
-        // A live view has no end: its beginning says whether it was opened.
-        let is_live = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
-        let body = if is_live { Vec::new() } else { to_bytes(body, usize::MAX).await.unwrap().to_vec() };
+        let endless = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream");
+        let body = match endless {
+            true => body.into_data_stream().next().await.unwrap().unwrap().to_vec(),
+            false => to_bytes(body, usize::MAX).await.unwrap().to_vec(),
+        };
         Answer { status: parts.status.as_u16(), headers: parts.headers, text: String::from_utf8(body).unwrap() }
     }
 

@@ -8,8 +8,8 @@ use crate::replica::Replica;
 /// A path that names something that is not there, so that nothing is changed by asking.
 pub(crate) fn filled(path: &str) -> String {
     path.replace("{id}", "987654321")
-        .replace("{task_id}", "missing")
         .replace("{name}", "missing")
+        .replace("{task_id}", "missing")
         .replace("{severity}", "critical")
         .replace("{status}", "pending")
 }
@@ -18,10 +18,10 @@ pub(crate) fn filled(path: &str) -> String {
 async fn every_role_may_do_what_it_is_there_for_on_every_route() {
     let replica = Replica::new();
     let mut checked = 0;
-    for route in routes(replica.vigil.clone(), replica.config.clone()).await {
+    for route in routes(replica.vigil.clone(), replica.config.clone()) {
         let path = filled(&route.path);
         let Some(access) = route.access else {
-            assert!(["/health", "/ready"].contains(&route.path.as_str()), "{route:?} needs no key");
+            assert!(["/health", "/ready", "/openapi.json"].contains(&route.path.as_str()), "{route:?} needs no key");
             continue;
         };
         assert_eq!(replica.call("", &route.method, &path, None).await.status, 401, "{route:?}");
@@ -41,23 +41,20 @@ async fn every_role_may_do_what_it_is_there_for_on_every_route() {
 async fn what_is_about_the_whole_installation_is_for_the_tenant_default_alone() {
     let replica = Replica::new();
     let (own, foreign) = (replica.own_key(Role::Admin).await, replica.key("other", Role::Admin).await);
-    let whole: Vec<_> = routes(replica.vigil.clone(), replica.config.clone())
-        .await
-        .into_iter()
-        .filter(|route| route.installation)
-        .collect();
+    let whole: Vec<_> =
+        routes(replica.vigil.clone(), replica.config.clone()).into_iter().filter(|route| route.installation).collect();
     assert!(whole.iter().any(|route| route.path == "/metrics"));
     for route in whole {
         assert_eq!(replica.call(&foreign, &route.method, &route.path, None).await.status, 403, "{route:?}");
-        let answer = replica.call(&own, &route.method, &route.path, None).await;
-        assert!(![401, 403].contains(&answer.status), "{route:?}: {}", answer.text);
+        let status = replica.call(&own, &route.method, &route.path, None).await.status;
+        assert!(status < 500 && ![401, 403, 404].contains(&status), "{route:?}: {status}");
     }
 }
 
 #[tokio::test]
 async fn the_list_of_routes_says_what_each_needs() {
     let replica = Replica::new();
-    let listed = routes(replica.vigil.clone(), replica.config.clone()).await;
+    let listed = routes(replica.vigil.clone(), replica.config.clone());
     let access = |method: &str, path: &str| {
         let found = listed.iter().find(|route| route.method == method && route.path == path);
         found.unwrap_or_else(|| panic!("{method} {path} is not listed")).access
