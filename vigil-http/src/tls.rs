@@ -29,7 +29,7 @@ pub enum TlsError {
         /// What should be in it.
         what: &'static str,
         /// What is wrong.
-        source: PemError,
+        source: pem::Error,
     },
     /// They do not go together, or are of a kind that is not supported.
     #[error("certificate and key cannot be used")]

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
+use vigil_core::Vigil;
 use vigil_core::key::{Access, ApiKey, KeyDigest, KeyId, Role};
 use vigil_core::store::Actor;
 use vigil_core::tenant::TenantId;
@@ -85,7 +86,7 @@ pub(crate) struct Caller {
     pub(crate) actor: Actor,
     role: Role,
     /// `None`: no keys are asked for.
-    key: Option<KeyId>,
+    key: Option<(KeyId, KeyDigest)>,
 }
 
 impl Caller {
@@ -96,7 +97,13 @@ impl Caller {
 
     fn of(key: &ApiKey) -> Self {
         let actor = Actor::new(&format!("key:{}", key.id));
-        Self { tenant: key.tenant.clone(), actor, role: key.role, key: Some(key.id.clone()) }
+        Self { tenant: key.tenant.clone(), actor, role: key.role, key: Some((key.id.clone(), key.digest.clone())) }
+    }
+
+    /// Whether the key it came with is still good: what goes on for long asks again.
+    pub(crate) fn is_good(&self, vigil: &Vigil) -> bool {
+        let Some((id, digest)) = &self.key else { return true };
+        vigil.keys().find(id).is_some_and(|key| key.digest == *digest && key.is_live(vigil.clock().now()))
     }
 }
 
@@ -146,7 +153,7 @@ async fn admit(guard: &Guard, access: Access, peer: IpAddr, headers: &HeaderMap)
     let app = &guard.app;
     let identified = identify(app, headers).await;
     if let Some(rate) = &app.gates.rate {
-        let key = identified.as_ref().ok().and_then(|caller| caller.key.clone());
+        let key = identified.as_ref().ok().and_then(|caller| caller.key.clone()).map(|(id, _)| id);
         rate.check(key.map_or(Who::Peer(peer), Who::Key))?;
     }
     let caller = identified?;

@@ -2,18 +2,20 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::{Interval, interval};
 use vigil_core::Vigil;
 use vigil_core::events::Event;
 use vigil_core::metric::Metric;
 use vigil_core::store::{AuditEntry, AuditFilter, StoreError};
-use vigil_core::tenant::TenantId;
 
 use super::message::kind_of;
 use super::{LastSeen, LiveQuery, Message};
+use crate::extract::Caller;
 use crate::problem::ApiError;
 use crate::router::App;
 
@@ -24,7 +26,7 @@ use crate::router::App;
 /// the client takes it.
 pub(crate) struct Feed {
     vigil: Arc<Vigil>,
-    tenant: TenantId,
+    caller: Caller,
     query: LiveQuery,
     events: Receiver<Event>,
     samples: Option<Receiver<Arc<Metric>>>,
@@ -33,17 +35,21 @@ pub(crate) struct Feed {
     covered: i64,
     /// What is up to here is in the Store.
     stored: i64,
+    /// When it is asked again whether the client may still look.
+    looks: Interval,
     _place: OwnedSemaphorePermit,
 }
 
 impl Feed {
     /// How many entries are read at a time.
     const PAGE: usize = 200;
+    /// How long a revoked key may go on.
+    const LOOK: Duration = Duration::from_millis(500);
 
     /// Begins behind the last message that the client saw, or now.
     pub(crate) async fn open(
         app: &App,
-        tenant: TenantId,
+        caller: Caller,
         query: LiveQuery,
         LastSeen(last): LastSeen,
     ) -> Result<Self, ApiError> {
@@ -60,7 +66,18 @@ impl Feed {
         if last.is_some_and(|last| last > head) {
             ready.push_back(Message::resync(0)); // of another database, or of this one before it was restored
         }
-        Ok(Self { vigil, tenant, query, events, samples, ready, covered, stored: head, _place: place })
+        Ok(Self {
+            vigil,
+            caller,
+            query,
+            events,
+            samples,
+            ready,
+            covered,
+            stored: head,
+            looks: interval(Self::LOOK),
+            _place: place,
+        })
     }
 
     /// The next message, when there is one; `None` when nothing can come any more, and the client had better connect anew.
@@ -78,6 +95,13 @@ impl Feed {
             }
             let event = tokio::select! {
                 event = self.events.recv() => event,
+                // A key that is revoked ends what was begun with it.
+                _ = self.looks.tick() => {
+                    if !self.caller.is_good(&self.vigil) {
+                        return None;
+                    }
+                    continue;
+                }
                 sample = sample(self.samples.as_mut()) => {
                     if let Some(sample) = sample { self.sampled(&sample) } else { self.samples = None }
                     continue;
@@ -86,7 +110,7 @@ impl Feed {
             match event {
                 Ok(Event::Audit(entry)) => self.audited(&entry),
                 Ok(event) => {
-                    if let Some((message, target, policy)) = Message::of(&event, &self.tenant)
+                    if let Some((message, target, policy)) = Message::of(&event, &self.caller.tenant)
                         && self.query.wants(message.kind)
                         && self.query.passes(target, policy)
                     {
@@ -116,13 +140,13 @@ impl Feed {
     }
 
     fn sampled(&mut self, metric: &Metric) {
-        if metric.tenant == self.tenant && self.query.passes(metric.target.as_ref(), None) {
+        if metric.tenant == self.caller.tenant && self.query.passes(metric.target.as_ref(), None) {
             self.ready.push_back(Message::sample(metric));
         }
     }
 
     fn take(&mut self, entry: &AuditEntry) {
-        let wanted = entry.tenant == self.tenant
+        let wanted = entry.tenant == self.caller.tenant
             && self.query.wants(kind_of(entry))
             && self.query.passes(entry.target.as_ref(), entry.policy.as_ref());
         if wanted {
@@ -133,7 +157,7 @@ impl Feed {
     /// Reads what is missing from the Store, a page of it.
     async fn read(&mut self) -> Result<(), StoreError> {
         let filter = AuditFilter { after: self.covered, limit: Self::PAGE, ..AuditFilter::default() };
-        let entries = self.vigil.store().audit(&self.tenant, &filter).await?;
+        let entries = self.vigil.store().audit(&self.caller.tenant, &filter).await?;
         let last = entries.last().and_then(|entry| entry.seq).unwrap_or(self.covered);
         // A page that is not full holds all there was; what others did in between is not of this tenant.
         self.covered = if entries.len() == Self::PAGE { last } else { last.max(self.stored) };

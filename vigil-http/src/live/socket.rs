@@ -46,7 +46,7 @@ pub(crate) async fn socket(
         ApiError::new(Kind::UpgradeRequired, "This is a WebSocket: connect to it with one, or take /api/v1/events.")
     })?;
     let last = LastSeen::of(&parts, &query);
-    let feed = Feed::open(&app, caller.tenant, query, last).await?;
+    let feed = Feed::open(&app, caller, query, last).await?;
     let upgrade = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME).max_write_buffer_size(MAX_UNSENT);
     // The task that this begins ends with the connection, or when the server stops.
     Ok(upgrade.on_upgrade(move |socket| talk(socket, feed, closing)))

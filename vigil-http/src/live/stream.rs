@@ -40,7 +40,7 @@ pub(crate) async fn stream(
     parts: Parts,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let last = LastSeen::of(&parts, &query);
-    let feed = Feed::open(&app, caller.tenant, query, last).await?;
+    let feed = Feed::open(&app, caller, query, last).await?;
     let events = futures_util::stream::unfold((feed, closing), async |(mut feed, closing)| {
         let message = closing.run_until_cancelled(feed.next()).await??;
         Some((Ok(event(&message)), (feed, closing)))

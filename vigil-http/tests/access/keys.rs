@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use serde_json::json;
 use tokio::sync::oneshot;
+use tower::ServiceExt;
 use vigil_core::clock::Clock;
 use vigil_core::key::Role;
 use vigil_core::store::{AuditFilter, Store};
@@ -154,4 +155,18 @@ async fn what_a_key_did_is_audited_under_its_id() {
     let audit = replica.store.audit(&vigil_core::tenant::TenantId::default(), &filter).await.unwrap();
     let actor = format!("key:{}", key.split('_').nth(1).unwrap());
     assert!(audit.iter().any(|entry| entry.kind == "action.admitted" && entry.actor.as_str() == actor), "{audit:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_ends_the_live_views_that_were_opened_with_it() {
+    let replica = Replica::new();
+    let (admin, viewer) = (replica.own_key(Role::Admin).await, replica.own_key(Role::Viewer).await);
+    let request = Request::get("/api/v1/events").header("x-api-key", &viewer).body(Body::empty()).unwrap();
+    let view = replica.api.clone().oneshot(request).await.unwrap();
+    assert_eq!(view.status(), 200);
+    let id = viewer.split('_').nth(1).unwrap();
+    assert_eq!(replica.call(&admin, "DELETE", &format!("/api/v1/keys/{id}"), None).await.status, 200);
+    let patience = Duration::from_secs(20);
+    let seen = tokio::time::timeout(patience, to_bytes(view.into_body(), usize::MAX)).await.expect("it ends").unwrap();
+    assert!(seen.starts_with(b"event: ready"), "{seen:?}");
 }
