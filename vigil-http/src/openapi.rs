@@ -184,6 +184,9 @@ fn complete(operation: &mut Value, path: &str) {
     if takes_path {
         plumbing.push(("400", "The path is not UTF-8"));
     }
+    if path.starts_with("/api/v1/policies/{name}") {
+        plumbing.push(("405", "The name is one of the words that are routes beside policies"));
+    }
     if takes_query {
         plumbing.extend([("400", "The query cannot be read"), ("422", "A parameter is wrong or does not exist")]);
     }

@@ -22,7 +22,7 @@ const NAME_IN_PATH: &str =
     r"^[^/\u0000-\u001f\u007f-\u009f]*[^/\s\u0000-\u001f\u007f-\u009f][^/\u0000-\u001f\u007f-\u009f]*$";
 const NO_CONTROL: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 pub(crate) const NO_NUL: &str = r"^[^\u0000]*$";
-const TIME_SPAN: &str = r"^(\d{1,6}(\.\d{1,3})?s?|\d{1,9}ms|\d{1,4}m|\d{1,2}h|[12]?\d?d)$";
+const TIME_SPAN: &str = r"^([0-9]{1,6}(\.[0-9]{1,3})?s?|[0-9]{1,9}ms|[0-9]{1,4}m|[0-9]{1,2}h|([12]?[0-9]|30)d)$";
 
 const PHASES: [action::Phase; 6] = [
     action::Phase::Queued,

@@ -97,9 +97,9 @@ schema::parameters! {
     /// The filters of the audit.
     Filters = [
         {"name": "action_id", "description": "Only entries about this action: its whole history", "example": 42,
-            "schema": {"type": "integer", "format": "int64"}},
+            "schema": {"type": "integer"}},
         {"name": "episode_id", "description": "Only entries about this episode", "example": 7,
-            "schema": {"type": "integer", "format": "int64"}},
+            "schema": {"type": "integer"}},
         {"name": "policy", "description": "Only entries about this policy", "example": "high-cpu",
             "schema": {"$ref": "#/components/schemas/PolicyName"}},
         {"name": "target", "description": "Only entries about this target", "example": "web-1",
