@@ -128,14 +128,10 @@ CREATE INDEX actions_to_free ON actions (id) WHERE managed AND occupies;
 CREATE INDEX actions_by_age ON actions (completed_at) WHERE completed_at IS NOT NULL;
 CREATE INDEX actions_by_episode ON actions (episode) WHERE episode IS NOT NULL;
 
--- A foreign client's pending row is Vigil's to carry out; any other status records something done elsewhere, which has ended
--- when it began if it has ended.
+-- A foreign client's pending row is Vigil's to carry out; any other status records something done elsewhere.
 CREATE FUNCTION vigil_managed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.managed := NEW.status = 'pending';
-    IF NEW.status IN ('completed', 'failed', 'cancelled') THEN
-        NEW.completed_at := coalesce(NEW.completed_at, NEW.started_at);
-    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER actions_managed BEFORE INSERT ON actions FOR EACH ROW WHEN (NEW.managed IS NULL) EXECUTE FUNCTION vigil_managed();
