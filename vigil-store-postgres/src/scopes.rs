@@ -24,14 +24,15 @@ pub(crate) async fn claim(
 /// Rows in which nothing is left to judge are passed over until they are pruned (LIMIT 1 and not EXISTS, for which the planner
 /// would read all of `series_latest`). The next time is on the beat, however late the caller came, unless it is more than a
 /// beat late. Each beat is up to a tenth shorter by chance: scopes that came together drift apart, so that no replica
-/// finds them all due at the one moment it asks.
-pub(crate) const CLAIM: &str = "WITH due AS MATERIALIZED (SELECT tenant, target, due_at, \
+/// finds them all due at the one moment it asks. The limit that stands in the statement tells the planner that they are few: for
+/// a tenth of all, which is what it takes a parameter for, it would read the whole table.
+pub(crate) const CLAIM: &str = "WITH due AS MATERIALIZED (SELECT * FROM (SELECT tenant, target, due_at, \
          $2 * (1 - random() / 10) * interval '1 microsecond' AS beat FROM scopes \
        WHERE due_at <= coalesce($1, now()) \
          AND ((SELECT true FROM series_latest AS s WHERE s.tenant = scopes.tenant AND s.target = scopes.target LIMIT 1) \
            OR (SELECT true FROM episodes AS e WHERE e.tenant = scopes.tenant AND e.state <> 'resolved' \
              AND e.target = CASE scopes.target WHEN '' THEN 'unknown' ELSE scopes.target END LIMIT 1)) \
-       ORDER BY due_at, tenant, target LIMIT $3 FOR UPDATE SKIP LOCKED), \
+       ORDER BY due_at, tenant, target LIMIT 500 FOR UPDATE SKIP LOCKED) AS first LIMIT $3), \
      claimed AS (UPDATE scopes SET due_at = CASE WHEN due.due_at + due.beat > coalesce($1, now()) \
          THEN due.due_at + due.beat ELSE coalesce($1, now()) + due.beat END \
        FROM due WHERE scopes.tenant = due.tenant AND scopes.target = due.target RETURNING scopes.tenant, scopes.target) \
