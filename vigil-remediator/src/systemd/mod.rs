@@ -128,10 +128,11 @@ impl SystemdExecutor {
         let connection = self.connection().await.map_err(unavailable)?;
         let manager = manager(&connection).await.map_err(unavailable)?;
         // For good, not until the next boot; links that lead elsewhere are left alone.
+        let names = vec![name.as_str()]; // an array would go out as a structure
         let changed = if enabled {
-            manager.call_method("EnableUnitFiles", &([&name], false, false)).await
+            manager.call_method("EnableUnitFiles", &(names, false, false)).await
         } else {
-            manager.call_method("DisableUnitFiles", &([&name], false)).await
+            manager.call_method("DisableUnitFiles", &(names, false)).await
         };
         let word = if enabled { "enabled" } else { "disabled" };
         match changed {

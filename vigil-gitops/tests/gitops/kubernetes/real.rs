@@ -53,7 +53,8 @@ impl Namespace {
     }
 
     fn read(&self, what: &[&str]) -> Value {
-        serde_json::from_str(&self.kubectl(&[&["get", "-o", "json"], what].concat(), "")).unwrap()
+        serde_json::from_str(&self.kubectl(&[&["get", "-o", "json", "--show-managed-fields"], what].concat(), ""))
+            .unwrap()
     }
 
     fn declare(&self, file: &str, text: &str) {
