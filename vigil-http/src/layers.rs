@@ -75,6 +75,7 @@ fn cors(origins: &Origins) -> CorsLayer {
             IF_MATCH,
             X_REQUEST_ID,
             HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("last-event-id"),
             HeaderName::from_static("x-api-key"),
         ])
         .expose_headers([X_REQUEST_ID, RETRY_AFTER, ETAG, ALLOW]);

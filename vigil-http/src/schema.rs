@@ -276,6 +276,7 @@ schemas! {
     /// Parameters of a policy's action, passed on to the remediator as they are; Vigil itself reads `cooldown_seconds`.
     PolicyParams [] = json!({
         "type": "object",
+        "additionalProperties": true,
         "properties": {
             "cooldown_seconds": {
                 "type": "integer", "minimum": 0, "maximum": 2_592_000, "default": 300,

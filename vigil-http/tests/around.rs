@@ -279,7 +279,7 @@ async fn the_four_documented_origins_may_call_and_no_other() {
         for method in ["GET", "POST", "PUT", "DELETE"] {
             assert!(answer.header("access-control-allow-methods").contains(method));
         }
-        for name in ["content-type", "idempotency-key", "if-match"] {
+        for name in ["content-type", "idempotency-key", "if-match", "last-event-id"] {
             assert!(answer.header("access-control-allow-headers").contains(name));
         }
     }
