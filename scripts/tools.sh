@@ -92,6 +92,25 @@ need_servers() {
         { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; }
 }
 
+# The client's tools need Node 20; Debian 12 has 18. npm's package `node` is the program of the platform.
+readonly NODE=22.23.3 NPM=10.9.9
+
+need_node() {
+    is_new() { command -v npm >/dev/null && [ "$(node -p 'parseInt(process.versions.node)' 2>/dev/null || echo 0)" -ge 20 ]; }
+    is_new && return
+    local fetched=$tools/node-$NODE/node_modules/.bin
+    if [ ! -x "$fetched/npm" ]; then
+        command -v npm >/dev/null || command -v apt-get >/dev/null ||
+            die "Node 20 or newer is missing: install it from https://nodejs.org"
+        need_packages npm:npm
+        is_new && return
+        say "Fetching Node $NODE into $tools/node-$NODE"
+        npm install --silent --no-audit --no-fund --prefix "$tools/node-$NODE" "node@$NODE" "npm@$NPM"
+    fi
+    PATH=$fetched:$PATH
+    is_new || die "Node $NODE does not run here: install Node 20 or newer from https://nodejs.org"
+}
+
 # No registry has a current binary. Built without optimisation it takes a minute or less, and a check two seconds.
 readonly CARGO_DENY=0.20.2
 
