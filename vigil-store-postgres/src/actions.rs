@@ -12,7 +12,7 @@ use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
 
 use crate::audit::{self, entry};
-use crate::brakes::braked;
+use crate::brakes::{self, braked};
 use crate::episodes;
 use crate::error::Error;
 use crate::row::{self, Reader, at, text};
@@ -205,12 +205,12 @@ pub(crate) async fn transition(
         if before.version != version {
             return Err(conflict(key.id));
         }
-        if change.begins_attempt() {
-            stop(connection, &before, change, now).await?;
-        }
         let after = before.apply(change, now).map_err(StoreError::from)?;
-        if update(connection, &before, &after, &AuditEntry::changed(&before, &after, change, actor, now)).await? {
-            break (after, now);
+        let entry = AuditEntry::changed(&before, &after, change, actor, now);
+        match update(connection, &before, &after, &entry, change.begins_attempt()).await? {
+            Written::Done => break (after, now),
+            Written::Meanwhile => {}
+            Written::Braked(Braked { until }) => return Err(StoreError::Braked { until }.into()),
         }
     };
     if let (Some(resolution), Some(id)) = (resolve, after.episode) {
@@ -219,18 +219,6 @@ pub(crate) async fn transition(
     }
     Ok(after)
 }
-
-/// Refuses an attempt while a brake is on. The caller shares the brakes' lock.
-async fn stop(connection: &mut PgConnection, before: &Action, change: &Change, now: Timestamp) -> Result<(), Error> {
-    before.apply(change, now).map_err(StoreError::from)?;
-    let row = sqlx::query(BRAKED).bind(before.tenant.as_str()).bind(At(now)).fetch_one(connection).await?;
-    match Braked::until(Reader::new(&row, "brake").maybe_time("braked")?) {
-        Some(Braked { until }) => Err(StoreError::Braked { until }.into()),
-        None => Ok(()),
-    }
-}
-
-pub(crate) const BRAKED: &str = concat!("SELECT ", braked!("$1", "$2"), " AS braked");
 
 /// Who occupies the target of an action, if anybody does.
 pub(crate) async fn occupant(connection: &mut PgConnection, key: &ActionKey) -> Result<Option<ActionId>, Error> {
@@ -241,14 +229,23 @@ pub(crate) async fn occupant(connection: &mut PgConnection, key: &ActionKey) -> 
 pub(crate) const OCCUPANT: &str = "SELECT other.id FROM actions AS mine JOIN actions AS other ON other.tenant = mine.tenant \
      AND other.target = mine.target AND other.occupies WHERE mine.id = $1 AND mine.tenant = $2";
 
-/// Whether it was still as it was read.
+/// What became of a change.
+enum Written {
+    Done,
+    /// The row is no longer as it was read.
+    Meanwhile,
+    Braked(Braked),
+}
+
+/// Writes a change and its entry, if the row is still as it was read; what begins an attempt, only if no brake is on.
 async fn update(
     connection: &mut PgConnection,
     before: &Action,
     action: &Action,
     entry: &AuditEntry,
-) -> Result<bool, Error> {
-    let written = audit::bind(sqlx::query(UPDATE), entry)?
+    begins: bool,
+) -> Result<Written, Error> {
+    let written = audit::bind(sqlx::query(if begins { BEGIN } else { UPDATE }), entry)?
         .bind(action.status.as_str())
         .bind(action.details.as_deref().map(text))
         .bind(action.version)
@@ -269,19 +266,45 @@ async fn update(
         .bind(action.id.0)
         .bind(before.version)
         // A heartbeat moves the lease without raising the version.
-        .bind(at(before.lease_until))
-        .execute(connection)
-        .await?;
-    Ok(written.rows_affected() == 1)
+        .bind(at(before.lease_until));
+    if !begins {
+        let done = written.execute(connection).await?.rows_affected() == 1;
+        return Ok(if done { Written::Done } else { Written::Meanwhile });
+    }
+    let row = written.bind(brakes::lock()).fetch_one(connection).await?;
+    let braked = Braked::until(Reader::new(&row, "brake").maybe_time("braked")?);
+    Ok(match braked {
+        Some(braked) => Written::Braked(braked),
+        None if row.try_get::<i64, _>("written")? == 1 => Written::Done,
+        None => Written::Meanwhile,
+    })
+}
+
+/// What a change does to a row. `$1` to `$10` are its entry's.
+macro_rules! change {
+    () => {
+        "UPDATE actions SET status = $11, details = $12, version = $13, attempt = $14, tries = $15, crashes = $16, \
+           lease_until = $17, occupies = $18, running_at = $19, completed_at = $20, not_before = $21, deadline = $22, \
+           indeterminate_at = $23, verification = $24, verify_after = $25, verify_by = $26, error = $27, verify_hidden = '-infinity' "
+    };
 }
 
 pub(crate) const UPDATE: &str = concat!(
-    "WITH changed AS (UPDATE actions SET status = $11, details = $12, version = $13, attempt = $14, tries = $15, crashes = $16, \
-       lease_until = $17, occupies = $18, running_at = $19, completed_at = $20, not_before = $21, deadline = $22, \
-       indeterminate_at = $23, verification = $24, verify_after = $25, verify_by = $26, error = $27, verify_hidden = '-infinity' \
-       WHERE id = $28 AND tenant = $1 AND version = $29 AND lease_until IS NOT DISTINCT FROM $30 RETURNING id) ",
+    "WITH changed AS (",
+    change!(),
+    "WHERE id = $28 AND tenant = $1 AND version = $29 AND lease_until IS NOT DISTINCT FROM $30 RETURNING id) ",
     entry!(),
     " FROM changed"
+);
+
+/// The same, unless a brake is on: it is asked after before the row is written.
+pub(crate) const BEGIN: &str = concat!(
+    "WITH brake AS MATERIALIZED (SELECT vigil_braked($31, $1, $2) AS until), changed AS (",
+    change!(),
+    "FROM brake WHERE id = $28 AND tenant = $1 AND version = $29 AND lease_until IS NOT DISTINCT FROM $30 \
+       AND brake.until IS NULL RETURNING id), entered AS (",
+    entry!(),
+    " FROM changed RETURNING 1) SELECT until AS braked, (SELECT count(*) FROM entered) AS written FROM brake"
 );
 
 pub(crate) async fn extend_lease(

@@ -124,19 +124,6 @@ impl Connections {
         timeout(self.patience, statements).await.unwrap_or_else(|_| Err(too_late()))
     }
 
-    /// The same; with `shared`, in a transaction that first waits for whoever holds that key alone, and then holds it together
-    /// with others.
-    pub(crate) async fn run_sharing<T, F>(&self, shared: Option<i64>, together: bool, work: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
-    {
-        match shared {
-            Some(_) => self.transact_after(&share(shared), work).await,
-            None => self.run(together, work).await,
-        }
-    }
-
     /// Runs work in a transaction.
     pub(crate) async fn transact<T, F>(&self, work: F) -> Result<T, Error>
     where

@@ -51,7 +51,6 @@ fn hot() -> Vec<Hot> {
         hot("scopes due to be judged", scopes::CLAIM, "NULL, 30000000, 100"),
         hot("how things stand", actions::STANDING, "'default', 'p-7', 'web-7', NULL"),
         hot("facts for the guards", admission::FACTS, "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7"),
-        hot("the brake at a start", actions::BRAKED, "'default', NULL"),
         hot("one action", actions::FIND, "7, 'default', NULL"),
         hot(
             "actions, newest first",
@@ -138,6 +137,12 @@ fn hot() -> Vec<Hot> {
             actions::UPDATE,
             "'default', now(), 'action.completed', 'worker', 7, NULL, 'p-7', 'web-7', NULL, '{}', 'completed', NULL, 2, 1, 0, 0, \
              NULL, false, now(), now(), now(), now(), NULL, NULL, NULL, NULL, NULL, 7, 1, NULL",
+        ),
+        hot(
+            "an attempt begun",
+            actions::BEGIN,
+            "'default', now(), 'action.started', 'worker', 7, NULL, 'p-7', 'web-7', NULL, '{}', 'running', NULL, 2, 1, 0, 0, \
+             NULL, false, now(), now(), now(), now(), NULL, NULL, NULL, NULL, NULL, 7, 1, NULL, 1",
         ),
         hot("a lease extended", actions::EXTEND_LEASE, "7, 'default', 1, NULL, 30000000"),
         hot("who occupies a target", actions::OCCUPANT, "7, 'default'"),

@@ -158,8 +158,7 @@ impl Store for PostgresStore {
         let now = self.connections.given_now();
         loop {
             let (key, change, actor) = (action.clone(), change.clone(), actor.clone());
-            let shared = change.begins_attempt().then(brakes::lock);
-            let done = self.connections.run_sharing(shared, resolve.is_some(), move |c| {
+            let done = self.connections.run(resolve.is_some(), move |c| {
                 Box::pin(async move { actions::transition(c, &key, version, &change, resolve, &actor, now).await })
             });
             match done.await {
