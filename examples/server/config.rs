@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use vigil_core::Settings;
 use vigil_core::remediator::Route;
 use vigil_core::target::{TargetPattern, TargetTags};
 use vigil_core::tenant::TenantId;
+use vigil_core::{ActionLimits, Settings};
 use vigil_http::{
     Credential, HttpConfig, HttpRemediatorOptions, Limits, Origins, Pepper, Rate, Secret, TenantLimits, Tls,
 };
@@ -232,6 +232,7 @@ fn settings(file: &File, roles: Roles) -> Result<Settings, String> {
         settings.workers = 0;
     }
     settings.runner.enabled &= roles.runner;
+    settings.actions_per_minute = action_limits(file)?;
     if let Some(tags) = &file.target_tags {
         settings.target_tags = TargetTags::new(tags.iter().cloned());
     }
@@ -274,12 +275,19 @@ fn limits(file: &File) -> Result<Limits, String> {
         samples_per_second: limits.samples_per_second,
         series: limits.series,
         policies: limits.policies,
-        actions_per_minute: limits.actions_per_minute,
     };
-    let mut tenants = HashMap::new();
-    for (tenant, limits) in &file.limits.tenants {
+    Ok(Limits { default: of(&file.limits.default), tenants: of_tenants(file, of)? })
+}
+
+fn action_limits(file: &File) -> Result<ActionLimits, String> {
+    let of = |limits: &crate::file::TenantLimits| limits.actions_per_minute;
+    Ok(ActionLimits { default: of(&file.limits.default), tenants: of_tenants(file, of)? })
+}
+
+fn of_tenants<T>(file: &File, of: impl Fn(&crate::file::TenantLimits) -> T) -> Result<HashMap<TenantId, T>, String> {
+    let tenant = |(tenant, limits): (&String, &crate::file::TenantLimits)| {
         let id = TenantId::new(tenant).map_err(|error| format!("limits.tenants: '{tenant}': {error}"))?;
-        tenants.insert(id, of(limits));
-    }
-    Ok(Limits { default: of(&file.limits.default), tenants })
+        Ok((id, of(limits)))
+    };
+    file.limits.tenants.iter().map(tenant).collect()
 }

@@ -10,12 +10,12 @@ use crate::enqueuer::Enqueuer;
 use crate::events::{Event, Events};
 use crate::keyring::KeyRing;
 use crate::metric::Snapshot;
-use crate::policy::Policy;
+use crate::policy::{Policy, PolicyName};
 use crate::queue::{Queue, QueueError};
 use crate::random::Random;
 use crate::remediator::Remediator;
 use crate::settings::Settings;
-use crate::store::{Scope, Store, StoreError};
+use crate::store::{Scope, Standing, Store, StoreError};
 use crate::target::Target;
 use crate::task::Task;
 use crate::telemetry::Telemetry;
@@ -58,6 +58,16 @@ impl Context {
             }
         }
         Ok(snapshot)
+    }
+
+    /// How things stand between a policy and a target, by the limits of the tenant.
+    pub(crate) async fn standing(
+        &self,
+        tenant: &TenantId,
+        policy: &PolicyName,
+        target: &Target,
+    ) -> Result<Standing, StoreError> {
+        self.store.standing(tenant, policy, target, self.settings.actions_per_minute.of(tenant)).await
     }
 
     /// Sees to it that an action's task comes into the queue. While the loop runs this waits for nothing.

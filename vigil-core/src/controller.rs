@@ -8,7 +8,7 @@ use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, EpisodeSt
 use crate::events::Event;
 use crate::metric::{Sample, Snapshot};
 use crate::policy::{Decision, Evaluation, Policy, Reason, Verdict, evaluate, plan, unbroken_since};
-use crate::store::{Actor, Admission, Standing, StoreError};
+use crate::store::{Actor, Admission, MINUTE, Standing, StoreError};
 use crate::target::Target;
 
 /// Judges one policy on one target over the Store's snapshot, and does what follows: opens, holds or ends the episode,
@@ -68,7 +68,7 @@ impl Controller {
         let since = context.store.now().await? - context.settings.staleness;
         // Side by side: whatever changes between the two is caught by a guard, or by the next look.
         let (standing, metrics) = tokio::try_join!(
-            context.store.standing(&policy.tenant, &policy.name, target),
+            context.standing(&policy.tenant, &policy.name, target),
             context.snapshot(&policy.tenant, Some(policy), target, since)
         )?;
         let now = standing.now;
@@ -107,7 +107,8 @@ impl Controller {
             }
         };
         let nonce = self.context.random.next_u64();
-        let mut decision = plan(policy, target, metrics, evaluation, &standing, &self.context.settings.limits(), nonce);
+        let limits = self.context.settings.limits(&policy.tenant);
+        let mut decision = plan(policy, target, metrics, evaluation, &standing, &limits, nonce);
         if let Some(opens) = opens {
             match &mut decision {
                 // It begins with an action: both are written together.
@@ -280,7 +281,12 @@ impl Controller {
 
     /// Writes a refusal down, unless it stands there already.
     async fn refuse(&self, episode: &Episode, reason: &Reason) -> Result<(), StoreError> {
-        if episode.refusal.as_ref().is_some_and(|known| known.reason == *reason) {
+        let stands = episode.refusal.as_ref().is_some_and(|known| match (&known.reason, reason) {
+            // It moves on with every action that another target gets: what a storm is refused is not written at each look.
+            (Reason::RateLimited { until: known }, Reason::RateLimited { until }) => *until < *known + MINUTE,
+            (known, reason) => known == reason,
+        });
+        if stands {
             return Ok(());
         }
         self.change(episode, EpisodeChange::Refuse { reason: reason.clone() }).await.map(drop)
@@ -299,6 +305,8 @@ impl Controller {
             Decision::Act(..) => now + self.context.settings.recheck,
             Decision::Suggest => now + minutes,
             Decision::Blocked(Reason::StaleEvidence { .. }) => now,
+            // Another target may get the next one: all that wait for it do not ask at that very moment again and again.
+            Decision::Blocked(Reason::RateLimited { until }) => (*until).max(now + self.context.settings.recheck),
             // Somebody may release it before its time.
             Decision::Blocked(Reason::Braked { until }) => {
                 let soon = now + self.context.settings.recheck;

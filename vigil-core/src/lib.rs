@@ -40,5 +40,5 @@ mod worker;
 pub use catalog::{CatalogError, PolicyCatalog};
 pub use keyring::KeyRing;
 pub use runner::RunnerStatus;
-pub use settings::{RunnerSettings, Settings};
+pub use settings::{ActionLimits, RunnerSettings, Settings};
 pub use vigil::{ActionRequest, BuildError, DeadLetterError, RunError, Trial, Vigil, VigilBuilder, Why};

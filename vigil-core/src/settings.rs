@@ -1,10 +1,13 @@
 //! [`Settings`]: every number of the control loop, with its documented default.
 
+use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::policy::Limits;
 use crate::retry::RetryPolicy;
 use crate::target::TargetTags;
+use crate::tenant::TenantId;
 
 /// Every number of the control loop. Change what you must with struct update syntax:
 /// `Settings { staleness: Duration::from_secs(60), ..Settings::default() }`.
@@ -16,6 +19,8 @@ pub struct Settings {
     pub staleness: Duration,
     /// How many actions an episode may have before a person must look.
     pub actions_per_episode: u32,
+    /// How many actions tenants may have in a minute.
+    pub actions_per_minute: ActionLimits,
     /// How long an admitted action may wait to be started; also how old the evidence of an Unknown condition may be.
     pub expires_after: Duration,
     /// After how long without a known verdict an episode ends.
@@ -60,6 +65,24 @@ pub struct Settings {
     pub grace: Duration,
 }
 
+/// How many actions tenants may have within a minute, whenever that begins: those that their policies want and those that are
+/// asked for, together and over all replicas. What clients record of what was done elsewhere does not count. `None` is no
+/// limit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ActionLimits {
+    /// Of every tenant that has none of its own.
+    pub default: Option<NonZeroU32>,
+    /// Of single tenants, in the place of the default one.
+    pub tenants: HashMap<TenantId, Option<NonZeroU32>>,
+}
+
+impl ActionLimits {
+    /// That of a tenant.
+    pub fn of(&self, tenant: &TenantId) -> Option<NonZeroU32> {
+        self.tenants.get(tenant).copied().unwrap_or(self.default)
+    }
+}
+
 /// The sweep that judges every target whether or not a sample came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RunnerSettings {
@@ -81,6 +104,7 @@ impl Default for Settings {
             target_tags: TargetTags::default(),
             staleness: seconds(300),
             actions_per_episode: 3,
+            actions_per_minute: ActionLimits::default(),
             expires_after: seconds(600),
             unknown_after: seconds(3600),
             recheck: seconds(5),
@@ -107,9 +131,13 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What bounds the planner.
-    pub fn limits(&self) -> Limits {
-        Limits { actions_per_episode: self.actions_per_episode, expires_after: self.expires_after }
+    /// What bounds the planner for a tenant.
+    pub fn limits(&self, tenant: &TenantId) -> Limits {
+        Limits {
+            actions_per_episode: self.actions_per_episode,
+            expires_after: self.expires_after,
+            actions_per_minute: self.actions_per_minute.of(tenant),
+        }
     }
 
     /// What is wrong with them, if anything.

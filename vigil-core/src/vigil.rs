@@ -26,7 +26,7 @@ use crate::runner::{self, RunnerState, RunnerStatus};
 use crate::scribe;
 use crate::settings::Settings;
 use crate::store::{
-    ActionIntent, Actor, Admission, Followed, Idempotency, MemoryStore, MetricBatch, Recorded, Store, StoreError,
+    ActionIntent, Actor, Admission, Followed, Guard, Idempotency, MemoryStore, MetricBatch, Recorded, Store, StoreError,
 };
 use crate::supervisor::Supervisor;
 use crate::target::{Target, TargetTags};
@@ -187,12 +187,15 @@ impl Vigil {
         Ok(recorded)
     }
 
-    /// Takes in an action that no policy made. No gate holds it back; a pending one is carried out, but never while
-    /// another is in flight on its target.
+    /// Takes in an action that no policy made. No gate holds it back but the tenant's limit
+    /// ([`Settings::actions_per_minute`]); a pending one is carried out, but never while another is in flight on its target.
     ///
     /// # Errors
     /// [`StoreError`]: then nothing was written.
     pub async fn request_action(&self, request: ActionRequest) -> Result<Admission, StoreError> {
+        let limit = self.context.settings.actions_per_minute.of(&request.tenant);
+        let limit = limit.filter(|_| request.status == ActionStatus::Pending);
+        let guards: Vec<Guard> = limit.map(|per_minute| Guard::Rate { per_minute }).into_iter().collect();
         let intent = ActionIntent {
             tenant: request.tenant,
             target: request.target,
@@ -211,7 +214,7 @@ impl Vigil {
             idempotency: request.idempotency,
             actor: request.actor,
         };
-        let admission = self.context.store.admit(intent, &[]).await?;
+        let admission = self.context.store.admit(intent, &guards).await?;
         if let Admission::Admitted(action) = &admission {
             tracing::info!(tenant = %action.tenant, action_id = %action.id, target = %action.target, action = %action.action,
                 status = %action.status, "action requested");
@@ -290,9 +293,9 @@ impl Vigil {
             let target = target.unwrap_or(&everything);
             let mut decision = None;
             if evaluation.verdict == Verdict::Met {
-                let standing = self.context.store.standing(tenant, &policy.name, target).await?;
-                decision =
-                    Some(plan(policy, target, metrics, &evaluation, &standing, &self.context.settings.limits(), 0));
+                let standing = self.context.standing(tenant, &policy.name, target).await?;
+                let limits = self.context.settings.limits(tenant);
+                decision = Some(plan(policy, target, metrics, &evaluation, &standing, &limits, 0));
             }
             trials.push(Trial {
                 policy: policy.clone(),

@@ -1,5 +1,6 @@
 //! Actions: reading, listing, handing out, and the compare-and-set that changes them.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use sqlx::{PgConnection, Row};
@@ -7,7 +8,7 @@ use vigil_core::action::{Action, ActionId, ActionKey, Change, Verification};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{EpisodeChange, Resolution};
 use vigil_core::policy::PolicyName;
-use vigil_core::store::{ActionFilter, Actor, AuditEntry, Braked, Due, Standing, StoreError, VERIFY_LEASE};
+use vigil_core::store::{ActionFilter, Actor, AuditEntry, Braked, Due, MINUTE, Standing, StoreError, VERIFY_LEASE};
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
 
@@ -84,6 +85,7 @@ pub(crate) async fn standing(
     tenant: &TenantId,
     policy: &PolicyName,
     target: &Target,
+    per_minute: Option<NonZeroU32>,
     now: Option<At>,
 ) -> Result<Standing, Error> {
     let row = sqlx::query(STANDING)
@@ -91,15 +93,18 @@ pub(crate) async fn standing(
         .bind(policy.as_str())
         .bind(target.as_str())
         .bind(now)
+        .bind(per_minute.map(rate))
         .fetch_one(connection)
         .await?;
     let is_there = |id| Ok::<_, Error>(row.try_get::<Option<i64>, _>(id)?.is_some());
+    let now = Reader::new(&row, "standing").time("now")?;
     Ok(Standing {
-        now: Reader::new(&row, "standing").time("now")?,
+        now,
         episode: if is_there("id")? { Some(row::episode(&row)?) } else { None },
         last_action: if is_there("newest_id")? { Some(row::action_under(&row, "newest_")?) } else { None },
         busy: row.try_get::<Option<i64>, _>("busy")?.map(ActionId),
         braked: Braked::until(Reader::new(&row, "standing").maybe_time("braked")?),
+        rate_limited: rate_limited(Reader::new(&row, "standing").maybe_time("rated")?, now),
     })
 }
 
@@ -117,6 +122,34 @@ macro_rules! busy {
 }
 pub(crate) use busy;
 
+/// The oldest of the tenant's newest managed actions of about the last minute, so many as the parameter says: as many rows as it
+/// had in that time, and no more than it may have. Nothing is looked at if the parameter is null.
+macro_rules! rated {
+    ($per_minute:literal, $now:literal) => {
+        concat!(
+            "(SELECT started_at FROM actions WHERE ",
+            $per_minute,
+            "::bigint IS NOT NULL AND tenant = $1 AND managed AND started_at > coalesce(",
+            $now,
+            // Not later than the time that counts: an index can be asked for it.
+            ", now()) - interval '1 minute' ORDER BY started_at DESC, id DESC LIMIT 1 OFFSET ",
+            $per_minute,
+            " - 1)"
+        )
+    };
+}
+pub(crate) use rated;
+
+/// What [`rated!`] takes.
+pub(crate) fn rate(per_minute: NonZeroU32) -> i64 {
+    i64::from(per_minute.get())
+}
+
+/// When the tenant may have its next action, of what [`rated!`] found.
+pub(crate) fn rate_limited(rated: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    rated.map(|at| at + MINUTE).filter(|until| now < *until)
+}
+
 /// The newest managed action of policy `$2` on target `$3` of tenant `$1`.
 macro_rules! last {
     () => {
@@ -131,7 +164,9 @@ pub(crate) const STANDING: &str = concat!(
     busy!("$3"),
     " AS busy, ",
     braked!("$1", "$4"),
-    " AS braked, episodes.*, last.id AS newest_id, last.tenant AS newest_tenant, last.target AS newest_target, last.action AS newest_action, \
+    " AS braked, ",
+    rated!("$5", "$4"),
+    " AS rated, episodes.*, last.id AS newest_id, last.tenant AS newest_tenant, last.target AS newest_target, last.action AS newest_action, \
      last.status AS newest_status, last.details AS newest_details, last.severity AS newest_severity, last.params AS newest_params, \
      last.policy AS newest_policy, last.policy_revision AS newest_policy_revision, last.episode AS newest_episode, \
      last.condition AS newest_condition, last.managed AS newest_managed, last.version AS newest_version, last.attempt AS newest_attempt, \

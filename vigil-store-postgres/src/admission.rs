@@ -4,6 +4,8 @@
 //! before it left behind. What changes without the lock (the end of an action, a policy's revision) reads nothing that an
 //! admission writes, so that the two could as well have come one after the other.
 
+use std::num::NonZeroU32;
+
 use sqlx::{PgConnection, Row};
 use vigil_core::action::{Action, ActionId, Verification};
 use vigil_core::clock::Timestamp;
@@ -12,7 +14,7 @@ use vigil_core::policy::{PolicyName, Reason};
 use vigil_core::store::{ActionIntent, Admission, AuditEntry, Braked, Guard, StoreError};
 use vigil_core::target::Target;
 
-use crate::actions::{busy, last};
+use crate::actions::{busy, last, rate, rate_limited, rated};
 use crate::audit::{self, entry};
 use crate::brakes::{self, braked};
 use crate::connections::Connections;
@@ -44,6 +46,11 @@ async fn admit_alone(
     given: Option<At>,
     opened_at: Timestamp,
 ) -> Result<Admission, Error> {
+    if guards.iter().any(|guard| matches!(guard, Guard::Rate { .. })) {
+        // All of the tenant count together. After the target's, by everybody: nobody waits for a target while holding this one.
+        let lock = digest::number(&["actions per minute", intent.tenant.as_str()]);
+        sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut *connection).await?;
+    }
     if let Some(opens) = intent.opens.take() {
         let Some(opened) = episodes::open_new(connection, opens, opened_at).await? else {
             return Ok(Admission::Blocked(Reason::EpisodeChanged));
@@ -104,6 +111,8 @@ struct Facts {
     revision: Option<i64>,
     busy: Option<ActionId>,
     braked: Option<Braked>,
+    /// When the tenant may have its next action, if it has had what it may within the last minute.
+    rate_limited: Option<Timestamp>,
     last: Option<Last>,
 }
 
@@ -113,6 +122,7 @@ struct Asked {
     revision: Option<PolicyName>,
     busy: Option<Target>,
     last: Option<(PolicyName, Target)>,
+    rate: Option<NonZeroU32>,
 }
 
 /// The newest managed action of a policy on a target, as far as guards look at it.
@@ -139,6 +149,7 @@ impl Facts {
                 Guard::Cooldown { policy, target, .. } | Guard::Evidence { policy, target, .. } => {
                     asked.last = asked.last.or_else(|| Some((policy.clone(), target.clone())));
                 }
+                Guard::Rate { per_minute } => asked.rate = asked.rate.or(Some(*per_minute)),
                 Guard::Brake | Guard::Attempts { .. } => {}
             }
         }
@@ -150,6 +161,7 @@ impl Facts {
             .bind(asked.revision.as_ref().map(PolicyName::as_str))
             .bind(asked.busy.as_ref().map(Target::as_str))
             .bind(intent.episode.map(|(id, _)| id.0))
+            .bind(asked.rate.map(rate))
             .fetch_one(connection)
             .await?;
         let reader = Reader::new(&row, "fact");
@@ -164,13 +176,15 @@ impl Facts {
                 verification: reader.maybe_word("newest_verification", Verification::parse)?,
             }),
         };
+        let now = reader.time("now")?;
         Ok(Self {
             id: ActionId(reader.int("number")?),
-            now: reader.time("now")?,
+            now,
             episode: episode.filter(seen),
             revision: reader.maybe_int("in_force")?,
             busy: reader.maybe_int("busy")?.map(ActionId),
             braked: Braked::until(reader.maybe_time("braked")?),
+            rate_limited: rate_limited(reader.maybe_time("rated")?, now),
             asked,
             last,
         })
@@ -184,6 +198,7 @@ impl Facts {
             Guard::Cooldown { policy, target, .. } | Guard::Evidence { policy, target, .. } => {
                 self.asked.last.as_ref().is_some_and(|(p, t)| p == policy && t == target)
             }
+            Guard::Rate { per_minute } => self.asked.rate == Some(*per_minute),
             Guard::Brake | Guard::Attempts { .. } => true,
         }
     }
@@ -196,7 +211,9 @@ pub(crate) const FACTS: &str = concat!(
     busy!("$6"),
     " AS busy, ",
     braked!("$1", "$4"),
-    " AS braked, \
+    " AS braked, ",
+    rated!("$8", "$4"),
+    " AS rated, \
      episodes.*, last.id AS newest_id, last.started_at AS newest_started_at, last.completed_at AS newest_completed_at, \
      last.verification AS newest_verification FROM (SELECT 1) AS always \
      LEFT JOIN episodes ON episodes.id = $7 AND episodes.tenant = $1 \
@@ -229,6 +246,7 @@ fn refuse(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Reason> {
             Some(episode) if episode.actions >= *max => Some(Reason::Exhausted { actions: episode.actions }),
             Some(_) => None,
         },
+        Guard::Rate { .. } => facts.rate_limited.map(|until| Reason::RateLimited { until }),
     }
 }
 

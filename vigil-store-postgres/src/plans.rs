@@ -49,8 +49,10 @@ fn hot() -> Vec<Hot> {
         ),
         hot("series of a tenant", metrics::COUNT_SERIES, "'default', 1000"),
         hot("scopes due to be judged", scopes::CLAIM, "NULL, 30000000, 100"),
-        hot("how things stand", actions::STANDING, "'default', 'p-7', 'web-7', NULL"),
-        hot("facts for the guards", admission::FACTS, "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7"),
+        hot("how things stand", actions::STANDING, "'default', 'p-7', 'web-7', NULL, NULL"),
+        hot("how things stand with a limited tenant", actions::STANDING, "'default', 'p-7', 'web-7', NULL, 60"),
+        hot("facts for the guards", admission::FACTS, "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7, NULL"),
+        hot("facts for a limited tenant", admission::FACTS, "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7, 60"),
         hot("one action", actions::FIND, "7, 'default', NULL"),
         hot(
             "actions, newest first",

@@ -1,5 +1,6 @@
 //! [`PostgresStore`]: the Store in a PostgreSQL database, shared by any number of replicas.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -194,12 +195,18 @@ impl Store for PostgresStore {
         Ok(self.connections.single(move |c| Box::pin(async move { actions::list(c, &tenant, &filter).await })).await?)
     }
 
-    async fn standing(&self, tenant: &TenantId, policy: &PolicyName, target: &Target) -> Result<Standing, StoreError> {
+    async fn standing(
+        &self,
+        tenant: &TenantId,
+        policy: &PolicyName,
+        target: &Target,
+        per_minute: Option<NonZeroU32>,
+    ) -> Result<Standing, StoreError> {
         let (tenant, policy, target) = (tenant.clone(), policy.clone(), target.clone());
         let now = self.connections.given_now();
-        let work = self
-            .connections
-            .single(move |c| Box::pin(async move { actions::standing(c, &tenant, &policy, &target, now).await }));
+        let work = self.connections.single(move |c| {
+            Box::pin(async move { actions::standing(c, &tenant, &policy, &target, per_minute, now).await })
+        });
         Ok(work.await?)
     }
 

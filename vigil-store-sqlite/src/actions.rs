@@ -1,11 +1,13 @@
 //! Actions: reading, listing, handing out, and the compare-and-set that changes them.
 
+use std::num::NonZeroU32;
+
 use sqlx::{Row, SqliteConnection};
 use vigil_core::action::{Action, ActionId, ActionKey, Change};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{EpisodeChange, Resolution};
 use vigil_core::policy::PolicyName;
-use vigil_core::store::{ActionFilter, Actor, AuditEntry, Braked, Due, Standing, StoreError, VERIFY_LEASE};
+use vigil_core::store::{ActionFilter, Actor, AuditEntry, Braked, Due, MINUTE, Standing, StoreError, VERIFY_LEASE};
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
 
@@ -67,14 +69,20 @@ pub(crate) async fn standing(
     tenant: &TenantId,
     policy: &PolicyName,
     target: &Target,
+    per_minute: Option<NonZeroU32>,
     now: Timestamp,
 ) -> Result<Standing, Error> {
+    let rate_limited = match per_minute {
+        Some(per_minute) => rate_limited(connection, tenant, per_minute, now).await?,
+        None => None,
+    };
     Ok(Standing {
         now,
         episode: episodes::open_one(connection, tenant, policy, target).await?,
         last_action: last(connection, tenant, policy, target).await?,
         busy: busy(connection, tenant, target).await?,
         braked: brakes::braked(connection, tenant, now).await?,
+        rate_limited,
     })
 }
 
@@ -109,6 +117,27 @@ pub(crate) async fn busy(
 
 pub(crate) const BUSY: &str = "SELECT id FROM actions WHERE tenant = ?1 AND target = ?2 AND managed = 1 AND status IN ('pending', 'running') \
      UNION ALL SELECT id FROM actions WHERE tenant = ?1 AND target = ?2 AND occupies = 1 LIMIT 1";
+
+/// When a tenant may have its next action, if it has had `per_minute` of them within the last minute.
+pub(crate) async fn rate_limited(
+    connection: &mut SqliteConnection,
+    tenant: &TenantId,
+    per_minute: NonZeroU32,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Error> {
+    let row = sqlx::query(RATE)
+        .bind(tenant.as_str())
+        .bind((now - MINUTE).as_micros())
+        .bind(i64::from(per_minute.get()) - 1)
+        .fetch_optional(connection)
+        .await?;
+    let first = row.map(|row| row.try_get(0)).transpose()?;
+    Ok(first.map(|micros| Timestamp::from_micros(micros) + MINUTE))
+}
+
+/// The oldest of the newest so many: as many rows as the tenant had actions in that time, and no more than it may have.
+pub(crate) const RATE: &str = "SELECT started_at FROM actions WHERE tenant = ?1 AND managed = 1 AND started_at > ?2 \
+     ORDER BY started_at DESC, id DESC LIMIT 1 OFFSET ?3";
 
 pub(crate) async fn due(
     connection: &mut SqliteConnection,

@@ -100,6 +100,10 @@ async fn refuse(
             Some(episode) if episode.actions >= *max => Some(Reason::Exhausted { actions: episode.actions }),
             Some(_) => None,
         },
+        Guard::Rate { per_minute } => {
+            let until = actions::rate_limited(connection, tenant, *per_minute, now).await?;
+            until.map(|until| Reason::RateLimited { until })
+        }
     })
 }
 

@@ -1,6 +1,7 @@
 //! [`SqliteStore`]: the Store in one SQLite file.
 
 use std::fs::File;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -221,9 +222,18 @@ impl Store for SqliteStore {
         self.read(move |c| Box::pin(async move { actions::list(c, &tenant, &filter).await })).await
     }
 
-    async fn standing(&self, tenant: &TenantId, policy: &PolicyName, target: &Target) -> Result<Standing, StoreError> {
+    async fn standing(
+        &self,
+        tenant: &TenantId,
+        policy: &PolicyName,
+        target: &Target,
+        per_minute: Option<NonZeroU32>,
+    ) -> Result<Standing, StoreError> {
         let (tenant, policy, target, now) = (tenant.clone(), policy.clone(), target.clone(), self.clock.now());
-        self.read(move |c| Box::pin(async move { actions::standing(c, &tenant, &policy, &target, now).await })).await
+        self.read(move |c| {
+            Box::pin(async move { actions::standing(c, &tenant, &policy, &target, per_minute, now).await })
+        })
+        .await
     }
 
     async fn open_episode(&self, intent: EpisodeIntent) -> Result<Episode, StoreError> {

@@ -8,5 +8,6 @@ mod brake;
 mod crash_matrix;
 mod invariants;
 mod outages;
+mod rate;
 mod shared;
 mod world;

@@ -55,6 +55,11 @@ pub enum Reason {
         /// When that was.
         since: Timestamp,
     },
+    /// The tenant has had as many actions in the last minute as it may.
+    RateLimited {
+        /// When it may have the next.
+        until: Timestamp,
+    },
     /// The policy was changed in the meantime: it is planned again.
     PolicyChanged,
     /// The episode was changed in the meantime: it is planned again.
@@ -74,6 +79,7 @@ impl Reason {
             Self::Cooldown { .. } => "cooldown",
             Self::AwaitingVerification { .. } => "awaiting_verification",
             Self::StaleEvidence { .. } => "stale_evidence",
+            Self::RateLimited { .. } => "rate_limited",
             Self::PolicyChanged => "policy_changed",
             Self::EpisodeChanged => "episode_changed",
         }
@@ -82,7 +88,7 @@ impl Reason {
     /// When it may next be allowed, if the passing of time alone can bring that.
     pub const fn next_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Pending { until } | Self::Cooldown { until } => Some(*until),
+            Self::Pending { until } | Self::Cooldown { until } | Self::RateLimited { until } => Some(*until),
             Self::Braked { until } => *until,
             _ => None,
         }
@@ -103,6 +109,9 @@ impl fmt::Display for Reason {
             Self::AwaitingVerification { action } => write!(f, "action {action} awaits its verification"),
             Self::StaleEvidence { since } => {
                 write!(f, "no violating sample is newer than the last action's end at {since}")
+            }
+            Self::RateLimited { until } => {
+                write!(f, "the tenant has had its actions of this minute, the next is at {until}")
             }
             Self::PolicyChanged => f.write_str("the policy was changed meanwhile"),
             Self::EpisodeChanged => f.write_str("the episode was changed meanwhile"),
@@ -171,11 +180,13 @@ pub enum Gate {
     Cooldown,
     /// The last action is verified, and the violation is seen on samples taken after it.
     Freshness,
+    /// The tenant has actions of this minute left. The last: what would not be done anyway says why for itself.
+    Rate,
 }
 
 impl Gate {
     /// All gates in the order in which they are asked.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Enabled,
         Self::Brake,
         Self::Target,
@@ -185,6 +196,7 @@ impl Gate {
         Self::Exclusion,
         Self::Cooldown,
         Self::Freshness,
+        Self::Rate,
     ];
 
     /// The word.
@@ -199,6 +211,7 @@ impl Gate {
             Self::Exclusion => "exclusion",
             Self::Cooldown => "cooldown",
             Self::Freshness => "freshness",
+            Self::Rate => "rate",
         }
     }
 
@@ -214,6 +227,7 @@ impl Gate {
             Self::Exclusion => "nothing else is pending or in flight on the target",
             Self::Cooldown => "the cooldown has passed",
             Self::Freshness => "the last action is verified, or there was none, and the evidence is newer",
+            Self::Rate => "the tenant may have another action in this minute",
         }
     }
 
@@ -249,6 +263,10 @@ impl Gate {
                 let seen = evaluate(policy, &(*metrics).clone().since(just_after(since))).verdict;
                 (seen != Verdict::Met).then_some(Reason::StaleEvidence { since })
             }),
+            Self::Rate => {
+                let until = standing.rate_limited.filter(|until| standing.now < *until);
+                until.map(|until| Reason::RateLimited { until })
+            }
         };
         reason.map(Decision::Blocked)
     }
@@ -267,6 +285,7 @@ impl Gate {
                 let ended = standing.last_action.as_ref().and_then(|last| last.completed_at);
                 Some(Guard::Evidence { policy: name, target, since: ended.map_or(Timestamp::MIN, just_after) })
             }
+            Self::Rate => limits.actions_per_minute.map(|per_minute| Guard::Rate { per_minute }),
             Self::Target | Self::For | Self::Autonomy => None,
         }
     }

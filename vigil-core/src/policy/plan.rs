@@ -1,5 +1,6 @@
 //! The plan: the gates in their order, and the intent with its guards when all let through.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::gate::View;
@@ -15,6 +16,8 @@ pub struct Limits {
     pub actions_per_episode: u32,
     /// How long an admitted action may wait to be started.
     pub expires_after: Duration,
+    /// How many actions the tenant may have in a minute; `None`: as many as it likes.
+    pub actions_per_minute: Option<NonZeroU32>,
 }
 
 /// What each gate says, in their order: `None` where it lets through. The same checks as [`plan`]'s, all of them.

@@ -1,5 +1,6 @@
 //! [`MemoryStore`]: the whole Store in one process's memory, for tests and programs that need no durability.
 
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -144,7 +145,13 @@ impl Store for MemoryStore {
         Ok(self.lock().0.actions.list(tenant, filter))
     }
 
-    async fn standing(&self, tenant: &TenantId, policy: &PolicyName, target: &Target) -> Result<Standing, StoreError> {
+    async fn standing(
+        &self,
+        tenant: &TenantId,
+        policy: &PolicyName,
+        target: &Target,
+        per_minute: Option<NonZeroU32>,
+    ) -> Result<Standing, StoreError> {
         let (state, now) = self.lock();
         Ok(Standing {
             now,
@@ -152,6 +159,7 @@ impl Store for MemoryStore {
             last_action: state.actions.last(tenant, policy, target).cloned(),
             busy: state.actions.busy(tenant, target),
             braked: state.brakes_of(tenant, now).braked(),
+            rate_limited: per_minute.and_then(|max| state.actions.rate_limited(tenant, max, now)),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The [`Store`] seam: the truth about metrics, episodes, actions, policies and the audit.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -130,8 +131,15 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// A tenant's actions, newest first by (`started_at`, `id`).
     async fn actions(&self, tenant: &TenantId, filter: &ActionFilter) -> Result<Vec<Action>, StoreError>;
 
-    /// How things stand between a policy and a target: what the planner looks at.
-    async fn standing(&self, tenant: &TenantId, policy: &PolicyName, target: &Target) -> Result<Standing, StoreError>;
+    /// How things stand between a policy and a target: what the planner looks at. `per_minute` is how many actions the tenant
+    /// may have in a minute; without it nothing is counted.
+    async fn standing(
+        &self,
+        tenant: &TenantId,
+        policy: &PolicyName,
+        target: &Target,
+        per_minute: Option<NonZeroU32>,
+    ) -> Result<Standing, StoreError>;
 
     /// Opens an episode, or answers the one that is open already for the same tenant, policy and target.
     async fn open_episode(&self, intent: EpisodeIntent) -> Result<Episode, StoreError>;
@@ -470,7 +478,16 @@ pub enum Guard {
         /// How many an episode may have.
         max: u32,
     },
+    /// Fewer than so many actions of the tenant were created within the last [`MINUTE`], whoever wanted them. Otherwise
+    /// [`Reason::RateLimited`]. The only guard about more than one target: admissions of one tenant that ask it take turns.
+    Rate {
+        /// How many there may be.
+        per_minute: NonZeroU32,
+    },
 }
+
+/// The span of time in which [`Guard::Rate`] counts, whenever that begins.
+pub const MINUTE: Duration = Duration::from_secs(60);
 
 /// The Store's answer to an [`ActionIntent`].
 #[derive(Debug, Clone, PartialEq)]
@@ -496,6 +513,8 @@ pub struct Standing {
     pub busy: Option<ActionId>,
     /// The brake that is on for the tenant.
     pub braked: Option<Braked>,
+    /// When the tenant may have its next action, if it has had as many within the last [`MINUTE`] as were asked about.
+    pub rate_limited: Option<Timestamp>,
 }
 
 /// Which work [`Store::due`] hands out.

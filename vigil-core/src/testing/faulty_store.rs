@@ -1,5 +1,6 @@
 //! [`FaultyStore`]: a Store that goes wrong where you say.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -127,8 +128,14 @@ impl Store for FaultyStore {
         self.call("actions", self.inner.actions(tenant, filter)).await
     }
 
-    async fn standing(&self, tenant: &TenantId, policy: &PolicyName, target: &Target) -> Result<Standing, StoreError> {
-        self.call("standing", self.inner.standing(tenant, policy, target)).await
+    async fn standing(
+        &self,
+        tenant: &TenantId,
+        policy: &PolicyName,
+        target: &Target,
+        per_minute: Option<NonZeroU32>,
+    ) -> Result<Standing, StoreError> {
+        self.call("standing", self.inner.standing(tenant, policy, target, per_minute)).await
     }
 
     async fn open_episode(&self, intent: EpisodeIntent) -> Result<Episode, StoreError> {

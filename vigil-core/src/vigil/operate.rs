@@ -94,11 +94,11 @@ impl Vigil {
         context.catalog.refresh().await?;
         let set = context.catalog.set();
         let Some(policy) = set.policy(tenant, policy) else { return Ok(None) };
-        let standing = context.store.standing(tenant, &policy.name, target).await?;
+        let standing = context.standing(tenant, &policy.name, target).await?;
         let since = standing.now - context.settings.staleness;
         let metrics = context.snapshot(tenant, Some(policy), target, since).await?;
         let evaluation = evaluate(policy, &metrics);
-        let limits = context.settings.limits();
+        let limits = context.settings.limits(tenant);
         let gates = explain(policy, target, &metrics, &standing, &limits);
         let matches = target.is_unknown() || policy.target.matches(target);
         let decided = matches && evaluation.verdict == Verdict::Met;

@@ -233,7 +233,7 @@ impl World {
     /// What is looked up is what a look at everything finds.
     async fn check_indexes(&self, on: &str) {
         let target = target(on);
-        let standing = self.store.standing(&TenantId::default(), &policy_name("p"), &target).await.unwrap();
+        let standing = self.store.standing(&TenantId::default(), &policy_name("p"), &target, None).await.unwrap();
         let here = || self.actions.values().filter(|action| action.managed && action.target == target);
         let busy: HashSet<_> =
             here().filter(|action| !action.status.is_final() || action.occupies).map(|action| action.id).collect();

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use vigil_core::ActionRequest;
 use vigil_core::action::{Action, ActionId, ActionKey, ActionStatus, ActionType, Severity};
+use vigil_core::policy::Reason;
 use vigil_core::store::{ActionFilter, Admission, StoreError};
 use vigil_core::target::Target;
 
@@ -51,7 +52,8 @@ impl Changed {
 /// Ask for a remediation, or record one
 ///
 /// A `pending` action, the default, is carried out: never two at a time on one target, so that it may wait, and held back by
-/// no cooldown. An action of any other status is the record of something done elsewhere.
+/// no cooldown. An action of any other status is the record of something done elsewhere, and does not count among those that the
+/// tenant may have in a minute.
 #[utoipa::path(
     post, path = "/api/v1/actions", tag = "Actions", operation_id = "create_action", params(KeyedBody),
     request_body(content = schema::NewAction, description = "The action"),
@@ -78,14 +80,19 @@ pub(crate) async fn create(
     let (Some(target), Some(action), true) = (target, action, errors.is_empty()) else {
         return Err(ApiError::invalid(errors));
     };
-    app.gates.tenants.action(&caller.tenant)?;
+    let now = app.vigil.clock().now();
+    if status == ActionStatus::Pending {
+        app.gates.tenants.action(&caller.tenant, now)?;
+    }
     let Caller { tenant, actor, .. } = caller;
     let idempotency = body.idempotency;
-    let request = ActionRequest { tenant, target, action, status, details, severity, params, idempotency, actor };
+    let request =
+        ActionRequest { tenant: tenant.clone(), target, action, status, details, severity, params, idempotency, actor };
     match app.vigil.request_action(request).await? {
         Admission::Admitted(action) | Admission::Replayed(action) => {
             Ok((StatusCode::CREATED, Changed::new(action, "Action created successfully")))
         }
+        Admission::Blocked(Reason::RateLimited { until }) => Err(app.gates.tenants.no_action(&tenant, until, now)),
         Admission::Blocked(reason) => Err(ApiError::new(Kind::Conflict, format!("Not admitted: {reason}."))),
     }
 }

@@ -17,7 +17,8 @@ use vigil_core::tenant::TenantId;
 use super::rate::too_many;
 use crate::problem::{ApiError, Kind};
 
-/// What one tenant may have and do; `None` is no limit. Rates are of each replica by itself.
+/// What one tenant may have and do; `None` is no limit. Rates are of each replica by itself. How many actions it may have is a
+/// limit of the loop: [`vigil_core::ActionLimits`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TenantLimits {
     /// Samples a second on average; ten times as many at once, after a pause.
@@ -26,8 +27,6 @@ pub struct TenantLimits {
     pub series: Option<usize>,
     /// Policies. Replicas that add at one moment may exceed it by one each.
     pub policies: Option<usize>,
-    /// Actions that clients ask for, in a minute.
-    pub actions_per_minute: Option<NonZeroU32>,
 }
 
 /// The limits of all tenants.
@@ -56,7 +55,8 @@ pub(crate) struct TenantGates {
 #[derive(Debug)]
 struct Gate {
     samples: Option<DefaultDirectRateLimiter>,
-    actions: Option<DefaultDirectRateLimiter>,
+    /// When it may next ask for an action, as the Store last said.
+    acts_at: Mutex<Timestamp>,
     series: tokio::sync::Mutex<Series>,
 }
 
@@ -142,12 +142,19 @@ impl TenantGates {
         Ok(())
     }
 
-    /// Counts an action that a client asks for.
-    pub(crate) fn action(&self, tenant: &TenantId) -> Result<(), ApiError> {
+    /// Whether a tenant may ask for an action: before the time that the Store has said, it is not asked again. So a storm is kept
+    /// from it.
+    pub(crate) fn action(&self, tenant: &TenantId, now: Timestamp) -> Result<(), ApiError> {
+        let at = *self.gate(tenant).acts_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if now < at { Err(too_many_actions(at, now)) } else { Ok(()) }
+    }
+
+    /// Until when a tenant may have no further action, as the Store says.
+    pub(crate) fn no_action(&self, tenant: &TenantId, until: Timestamp, now: Timestamp) -> ApiError {
         let gate = self.gate(tenant);
-        let Some(actions) = &gate.actions else { return Ok(()) };
-        let detail = "The tenant asks for more actions than it may; wait as Retry-After says.";
-        actions.check().map_err(|until| too_many(&until, detail))
+        let mut at = gate.acts_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *at = until.max(*at);
+        too_many_actions(*at, now)
     }
 
     /// Whether a tenant may have one more policy.
@@ -171,11 +178,15 @@ impl TenantGates {
                 let burst = rate.saturating_mul(NonZeroU32::new(Self::BURST).unwrap_or(NonZeroU32::MIN));
                 RateLimiter::direct(Quota::per_second(rate).allow_burst(burst))
             });
-            let actions = limits.actions_per_minute.map(|rate| RateLimiter::direct(Quota::per_minute(rate)));
-            Arc::new(Gate { samples, actions, series: tokio::sync::Mutex::default() })
+            Arc::new(Gate { samples, acts_at: Mutex::new(Timestamp::MIN), series: tokio::sync::Mutex::default() })
         };
         gates.entry(tenant.clone()).or_insert_with(made).clone()
     }
+}
+
+fn too_many_actions(until: Timestamp, now: Timestamp) -> ApiError {
+    let detail = "The tenant has had its actions of this minute; wait as Retry-After says.";
+    ApiError::new(Kind::TooMany, detail).waiting(until.since(now).as_secs() + 1)
 }
 
 fn scope_of(metric: &Metric) -> Scope {

@@ -1,12 +1,15 @@
 //! How much a key, a peer and a tenant may do.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
-use serde_json::Value;
+use serde_json::{Value, json};
+use vigil_core::clock::Clock;
 use vigil_core::key::Role;
 use vigil_core::testing::tenant;
+use vigil_core::{ActionLimits, Settings};
 use vigil_http::{HttpConfig, Limits, Peer, Rate, TenantLimits};
 
 use crate::replica::{Replica, action, policy, sample};
@@ -58,12 +61,7 @@ async fn without_a_key_the_connection_counts_and_not_what_the_client_claims() {
 
 #[tokio::test]
 async fn a_tenant_has_its_own_limits_or_the_default_ones() {
-    let default = TenantLimits {
-        policies: Some(1),
-        actions_per_minute: Some(some(1)),
-        samples_per_second: Some(some(1)),
-        series: None,
-    };
+    let default = TenantLimits { policies: Some(1), samples_per_second: Some(some(1)), series: None };
     let tenants = [(tenant("large"), TenantLimits::default())].into_iter().collect();
     let replica = Replica::with(HttpConfig { limits: Limits { default, tenants }, ..Replica::new().config });
     let (small, large) = (replica.key("small", Role::Admin).await, replica.key("large", Role::Admin).await);
@@ -73,14 +71,55 @@ async fn a_tenant_has_its_own_limits_or_the_default_ones() {
     };
     assert_eq!((policies(&small, 1).await, policies(&small, 2).await), (201, 409));
     assert_eq!((policies(&large, 1).await, policies(&large, 2).await), (201, 201));
+}
 
-    let mut answers = Vec::new();
-    for n in 0..3 {
-        answers.push(replica.call(&small, "POST", ACTIONS, Some(action(&format!("web-{n}")))).await);
-        assert_eq!(replica.call(&large, "POST", ACTIONS, Some(action(&format!("web-{n}")))).await.status, 201);
+/// A tenant that may have two actions in a minute, and one that may have as many as it likes.
+fn few_actions() -> Settings {
+    let tenants = [(tenant("large"), None)].into_iter().collect();
+    Settings { actions_per_minute: ActionLimits { default: Some(some(2)), tenants }, ..Settings::default() }
+}
+
+#[tokio::test]
+async fn actions_beyond_a_tenants_minute_are_refused_on_every_replica_until_it_is_over() {
+    let replica = Replica::new().with_settings(few_actions());
+    let other = replica.another();
+    let (small, large) = (replica.key("small", Role::Operator).await, replica.key("large", Role::Operator).await);
+    let ask = async |replica: &Replica, key: &str, body| replica.call(key, "POST", ACTIONS, Some(body)).await;
+    for n in 0..4 {
+        assert_eq!(ask(&replica, &large, action(&format!("web-{n}"))).await.status, 201);
     }
-    assert_eq!((answers[0].status, answers[2].status), (201, 429), "{answers:?}");
-    assert!(!answers[2].header("retry-after").is_empty());
+    assert_eq!(ask(&replica, &small, action("web-1")).await.status, 201);
+    replica.clock.advance(Duration::from_secs(20));
+    assert_eq!(ask(&other, &small, action("web-2")).await.status, 201);
+    for replica in [&replica, &other, &replica] {
+        let refused = ask(replica, &small, action("web-3")).await;
+        assert_eq!((refused.status, refused.header("retry-after")), (429, "41"), "{}", refused.text);
+        let record = json!({"target": "web-3", "action": "restart", "status": "completed"});
+        assert_eq!(ask(replica, &small, record).await.status, 201, "what was done elsewhere is written down");
+    }
+    replica.clock.advance(Duration::from_secs(40));
+    assert_eq!(ask(&replica, &small, action("web-3")).await.status, 201);
+    assert_eq!(ask(&other, &small, action("web-4")).await.status, 429, "the second is not a minute old");
+}
+
+#[tokio::test]
+async fn why_says_when_a_limited_tenants_policy_may_act_next() {
+    let replica = Replica::new().with_settings(few_actions());
+    let key = replica.key("small", Role::Admin).await;
+    let mut acts = policy("p");
+    acts["auto_remediate"] = true.into();
+    assert_eq!(replica.call(&key, "POST", "/api/v1/policies", Some(acts)).await.status, 201);
+    assert_eq!(replica.call(&key, "POST", "/api/v1/ingest", Some(sample("web-9"))).await.status, 201);
+    let why = async || replica.get(&key, "/api/v1/why?policy=p&target=web-9").await.json();
+    assert_eq!(why().await["decision"], "act");
+    for n in 0..2 {
+        assert_eq!(replica.call(&key, "POST", ACTIONS, Some(action(&format!("web-{n}")))).await.status, 201);
+    }
+    let said = why().await;
+    assert_eq!((&said["decision"], &said["reason"]), (&json!("blocked"), &json!("rate_limited")), "{said}");
+    let gate = said["gates"].as_array().unwrap().iter().find(|gate| gate["gate"] == "rate").unwrap().clone();
+    let next = (replica.clock.now() + Duration::from_secs(60)).to_string();
+    assert_eq!((&gate["state"], &gate["next_at"]), (&json!("blocked"), &json!(next)), "{gate}");
 }
 
 #[tokio::test]

@@ -8,11 +8,11 @@ use axum::http::{HeaderMap, Request, header};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use vigil_core::Vigil;
 use vigil_core::key::{KeyName, Role};
 use vigil_core::store::{Actor, MemoryStore};
 use vigil_core::tenant::TenantId;
 use vigil_core::testing::{ManualClock, tenant};
+use vigil_core::{Settings, Vigil};
 use vigil_http::{Credential, HttpConfig, Pepper, router};
 
 /// One process of several.
@@ -59,15 +59,25 @@ impl Replica {
     }
 
     pub(crate) fn over(store: Arc<MemoryStore>, clock: Arc<ManualClock>, config: HttpConfig) -> Self {
-        let vigil = Vigil::builder().store(store.clone()).clock(clock.clone()).build().unwrap();
+        Self::running(store, clock, config, Settings::default())
+    }
+
+    fn running(store: Arc<MemoryStore>, clock: Arc<ManualClock>, config: HttpConfig, settings: Settings) -> Self {
+        let vigil = Vigil::builder().store(store.clone()).clock(clock.clone()).settings(settings).build().unwrap();
         let vigil = Arc::new(vigil);
         let api = router(vigil.clone(), config.clone());
         Self { vigil, store, clock, config, api }
     }
 
+    /// The same with other settings of the loop.
+    pub(crate) fn with_settings(self, settings: Settings) -> Self {
+        Self::running(self.store, self.clock, self.config, settings)
+    }
+
     /// Another one on the same store.
     pub(crate) fn another(&self) -> Self {
-        Self::over(self.store.clone(), self.clock.clone(), self.config.clone())
+        let settings = self.vigil.settings().clone();
+        Self::running(self.store.clone(), self.clock.clone(), self.config.clone(), settings)
     }
 
     /// A key as `server keys create` makes it.

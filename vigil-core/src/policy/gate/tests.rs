@@ -1,3 +1,4 @@
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,7 +11,8 @@ use crate::policy::fixtures::{above, at, policy, sample};
 use crate::policy::{explain, plan};
 use crate::tenant::TenantId;
 
-const LIMITS: Limits = Limits { actions_per_episode: 3, expires_after: Duration::from_secs(600) };
+const LIMITS: Limits =
+    Limits { actions_per_episode: 3, expires_after: Duration::from_secs(600), actions_per_minute: None };
 /// When everything here is planned.
 const NOW: u64 = 10_000;
 
@@ -27,7 +29,14 @@ fn case() -> Case {
     let target = Target::new("web-1").unwrap();
     let metrics = Snapshot::new([sample("cpu", 93.0, at(NOW))], at(NOW - 300));
     let episode = episode(&policy, &target, NOW);
-    let standing = Standing { now: at(NOW), episode: Some(episode), last_action: None, busy: None, braked: None };
+    let standing = Standing {
+        now: at(NOW),
+        episode: Some(episode),
+        last_action: None,
+        busy: None,
+        braked: None,
+        rate_limited: None,
+    };
     Case { policy, target, metrics, standing }
 }
 
@@ -69,14 +78,15 @@ impl Case {
 
 #[test]
 fn the_gates_are_asked_in_their_order() {
-    use Gate::{Attempts, Autonomy, Brake, Cooldown, Enabled, Exclusion, For, Freshness, Target};
-    assert_eq!(Gate::ALL, [Enabled, Brake, Target, For, Autonomy, Attempts, Exclusion, Cooldown, Freshness]);
+    use Gate::{Attempts, Autonomy, Brake, Cooldown, Enabled, Exclusion, For, Freshness, Rate, Target};
+    assert_eq!(Gate::ALL, [Enabled, Brake, Target, For, Autonomy, Attempts, Exclusion, Cooldown, Freshness, Rate]);
     // Everything is shut; each gate that is opened shows the next one.
     let mut all = case().with_last(NOW - 1, Some(NOW), Some(Verification::Awaiting));
     all.policy = policy(&json!({"enabled": false, "auto_remediate": false, "for": 60}));
     all.target = crate::target::Target::unknown();
     all.standing.busy = Some(ActionId(1));
     all.standing.braked = Some(Braked { until: None });
+    all.standing.rate_limited = Some(at(NOW + 5));
     all.standing.episode.as_mut().unwrap().actions = 3;
     let said = |case: &Case| case.reason().map_or(case.decide().as_str(), |reason| reason.code());
     let mut order = vec![said(&all)];
@@ -100,6 +110,8 @@ fn the_gates_are_asked_in_their_order() {
     order.push(said(&all));
     all.standing.last_action.as_mut().unwrap().completed_at = Some(at(NOW - 1));
     order.push(said(&all));
+    all.standing.rate_limited = None;
+    order.push(said(&all));
     let expected = [
         "disabled",
         "braked",
@@ -111,6 +123,7 @@ fn the_gates_are_asked_in_their_order() {
         "cooldown",
         "awaiting_verification",
         "stale_evidence",
+        "rate_limited",
         "act",
     ];
     assert_eq!(order, expected);
@@ -274,6 +287,29 @@ fn a_violation_seen_only_before_the_last_action_ended_is_stale() {
 }
 
 #[test]
+fn a_tenant_that_has_had_its_actions_of_this_minute_waits() {
+    for (until, reason) in [(NOW + 5, Some(Reason::RateLimited { until: at(NOW + 5) })), (NOW, None)] {
+        let mut case = case();
+        case.standing.rate_limited = Some(at(until));
+        assert_eq!(case.reason(), reason);
+    }
+}
+
+#[test]
+fn the_guard_of_the_rate_is_asked_of_a_limited_tenant_alone() {
+    let case = case();
+    let rates = |limits: Limits| {
+        let evaluation = evaluate(&case.policy, &case.metrics);
+        let decision = plan(&case.policy, &case.target, &case.metrics, &evaluation, &case.standing, &limits, 7);
+        let Decision::Act(_, guards) = decision else { panic!("all gates are open") };
+        guards.into_iter().filter(|guard| matches!(guard, Guard::Rate { .. })).collect::<Vec<_>>()
+    };
+    assert_eq!(rates(LIMITS), []);
+    let per_minute = NonZeroU32::new(60).unwrap();
+    assert_eq!(rates(Limits { actions_per_minute: Some(per_minute), ..LIMITS }), [Guard::Rate { per_minute }]);
+}
+
+#[test]
 fn the_guard_of_the_evidence_says_from_when_on_it_is() {
     let Decision::Act(_, guards) = case().with_last(NOW - 400, Some(NOW - 390), None).decide() else { panic!() };
     let since = guards.iter().find_map(|guard| match guard {
@@ -295,6 +331,7 @@ fn reasons_are_words_sentences_and_json() {
         (Reason::Cooldown { until: at(1) }, "cooldown", true),
         (Reason::AwaitingVerification { action }, "awaiting_verification", false),
         (Reason::StaleEvidence { since: at(1) }, "stale_evidence", false),
+        (Reason::RateLimited { until: at(1) }, "rate_limited", true),
         (Reason::PolicyChanged, "policy_changed", false),
         (Reason::EpisodeChanged, "episode_changed", false),
     ] {

@@ -1,12 +1,13 @@
 //! [`ActionTable`]: the actions, with the indexes that every question about them needs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU32;
 use std::ops::Bound;
 
 use crate::action::{Action, ActionId, ActionKey, ActionStatus, Verification};
 use crate::clock::Timestamp;
 use crate::policy::PolicyName;
-use crate::store::{ActionFilter, Due, VERIFY_LEASE};
+use crate::store::{ActionFilter, Due, MINUTE, VERIFY_LEASE};
 use crate::target::Target;
 use crate::tenant::TenantId;
 
@@ -82,6 +83,13 @@ impl ActionTable {
     pub(super) fn last(&self, tenant: &TenantId, policy: &PolicyName, target: &Target) -> Option<&Action> {
         let (_, id) = self.by_policy.get(&(tenant.clone(), policy.clone(), target.clone()))?.last()?;
         self.rows.get(id)
+    }
+
+    /// When a tenant may have its next action, if it has had `per_minute` of them within the last minute.
+    pub(super) fn rate_limited(&self, tenant: &TenantId, per_minute: NonZeroU32, now: Timestamp) -> Option<Timestamp> {
+        let ages = self.by_age.get(tenant)?.iter().rev().take_while(|(at, _)| now < *at + MINUTE);
+        let managed = ages.filter(|(_, id)| self.rows.get(id).is_some_and(|action| action.managed));
+        managed.map(|(at, _)| *at + MINUTE).nth(per_minute.get() as usize - 1)
     }
 
     pub(super) fn list(&self, tenant: &TenantId, filter: &ActionFilter) -> Vec<Action> {

@@ -88,6 +88,10 @@ impl State {
                 Some(episode) if episode.actions >= *max => Some(Reason::Exhausted { actions: episode.actions }),
                 Some(_) => None,
             },
+            Guard::Rate { per_minute } => {
+                let until = self.actions.rate_limited(tenant, *per_minute, now);
+                until.map(|until| Reason::RateLimited { until })
+            }
         }
     }
 }

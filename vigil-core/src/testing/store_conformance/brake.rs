@@ -52,7 +52,7 @@ async fn is_stopped(t: &StoreBench, of: &TenantId) -> bool {
 }
 
 async fn standing(t: &StoreBench, of: &TenantId) -> Standing {
-    t.store().standing(of, &policy_name("p"), &target("a")).await.unwrap()
+    t.store().standing(of, &policy_name("p"), &target("a"), None).await.unwrap()
 }
 
 pub async fn nobody_ever_set_a_brake_and_nothing_is_stopped(t: &mut StoreBench) {

@@ -45,7 +45,7 @@ async fn resolve(t: &StoreBench, episode: &Episode) -> Episode {
 }
 
 async fn standing(t: &StoreBench, policy: &str, on: &str) -> Standing {
-    t.store().standing(&TenantId::default(), &policy_name(policy), &target(on)).await.unwrap()
+    t.store().standing(&TenantId::default(), &policy_name(policy), &target(on), None).await.unwrap()
 }
 
 pub async fn an_opened_episode_is_kept_with_every_field(t: &mut StoreBench) {

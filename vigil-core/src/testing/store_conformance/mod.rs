@@ -71,6 +71,8 @@ pub mod policies;
 #[doc(hidden)]
 pub mod races;
 #[doc(hidden)]
+pub mod rate;
+#[doc(hidden)]
 pub mod reading;
 #[doc(hidden)]
 pub mod reopening;
@@ -173,6 +175,14 @@ macro_rules! store_conformance {
                 an_episode_that_somebody_else_changed_is_not_moved_on_whatever_the_guards_say,
                 all_guards_together_admit_when_all_hold,
                 of_several_guards_the_first_that_does_not_hold_gives_the_reason,
+            }
+            rate {
+                a_tenant_has_so_many_actions_in_a_minute_whenever_that_begins,
+                every_action_counts_whoever_wanted_it_and_whatever_became_of_it,
+                neither_records_of_clients_nor_other_tenants_use_up_a_minute,
+                a_refusal_for_the_rate_is_written_on_the_episode_it_opens,
+                a_standing_shows_when_the_tenant_may_have_its_next_action,
+                of_many_admitters_on_many_targets_no_more_than_may_be_are_admitted,
             }
             admission {
                 an_admitted_action_is_kept_with_every_field,
@@ -390,6 +400,7 @@ mod tests {
             include_str!("metrics.rs"),
             include_str!("policies.rs"),
             include_str!("races.rs"),
+            include_str!("rate.rs"),
             include_str!("reading.rs"),
             include_str!("reopening.rs"),
             include_str!("retention.rs"),
