@@ -58,6 +58,11 @@ impl<T> Turns<T> {
         item
     }
 
+    /// How many of a tenant's wait.
+    pub(crate) fn len_of(&self, tenant: &TenantId) -> usize {
+        self.lines.get(tenant).map_or(0, VecDeque::len)
+    }
+
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.len

@@ -151,6 +151,7 @@ impl Routes {
         routes.add_also(whole, "/api/v1/ui/simulator/stop", routes!(simulator::stop));
         routes.add_also(whole, "/api/v1/ui/simulator/status", routes!(simulator::status));
         routes.add_for(whole, routes!(queue::stats));
+        routes.add(routes!(queue::own));
         routes.add_for(administering, routes!(keys::list, keys::create));
         routes.add_for(administering, routes!(keys::revoke));
         routes.add_for(administering, routes!(keys::rotate));

@@ -17,8 +17,21 @@ impl Keys {
         let prefix = format!("{{{name}}}:");
         let mut fixed = vec![name.to_owned()];
         fixed.extend(
-            ["tasks", "leases", "scheduled", "stats", "seq", "waiting", "heads", "dead", "turns", "tenants", "held"]
-                .map(|part| format!("{prefix}{part}")),
+            [
+                "tasks",
+                "leases",
+                "scheduled",
+                "stats",
+                "seq",
+                "waiting",
+                "heads",
+                "dead",
+                "turns",
+                "tenants",
+                "held",
+                "due",
+            ]
+            .map(|part| format!("{prefix}{part}")),
         );
         Self { list: name.to_owned(), prefix, fixed }
     }

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use vigil_core::action::ActionKey;
 use vigil_core::clock::Timestamp;
-use vigil_core::queue::{Claim, DeadLetter, Queue, QueueError, QueueStats};
+use vigil_core::queue::{Claim, DeadLetter, Depth, Queue, QueueError, QueueStats};
 use vigil_core::task::Task;
 use vigil_core::tenant::TenantId;
 
@@ -221,6 +221,11 @@ impl Queue for RedisQueue {
             failed: number(7),
             last_processed: (last > 0).then(|| Timestamp::from_micros(i64::try_from(last).unwrap_or(0) * 1000)),
         })
+    }
+
+    async fn depth(&self, tenant: &TenantId) -> Result<Depth, QueueError> {
+        let (ready, dead) = self.call(&scripts::DEPTH, &[tenant_word(tenant)][..]).await?;
+        Ok(Depth { ready, dead })
     }
 
     async fn ping(&self) -> Result<(), QueueError> {

@@ -19,5 +19,6 @@ script! {
     RESCUE = "lua/rescue.lua";
     MISSING = "lua/missing.lua";
     STATS = "lua/stats.lua";
+    DEPTH = "lua/depth.lua";
     LETTERS = "lua/letters.lua";
 }

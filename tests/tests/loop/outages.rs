@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use vigil_core::action::{ActionKey, ActionStatus};
 use vigil_core::clock::Clock;
-use vigil_core::queue::{Claim, DeadLetter, MemoryQueue, Queue, QueueError, QueueStats};
+use vigil_core::queue::{Claim, DeadLetter, Depth, MemoryQueue, Queue, QueueError, QueueStats};
 use vigil_core::store::{AuditFilter, MemoryStore, Store};
 use vigil_core::task::Task;
 use vigil_core::tenant::TenantId;
@@ -199,6 +199,9 @@ impl Queue for Late {
     }
     async fn stats(&self) -> Result<QueueStats, QueueError> {
         self.inner.stats().await
+    }
+    async fn depth(&self, tenant: &TenantId) -> Result<Depth, QueueError> {
+        self.inner.depth(tenant).await
     }
     async fn ping(&self) -> Result<(), QueueError> {
         self.inner.ping().await

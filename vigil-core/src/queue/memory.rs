@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Claim, DeadLetter, Queue, QueueError, QueueStats};
+use super::{Claim, DeadLetter, Depth, Queue, QueueError, QueueStats};
 use crate::action::ActionKey;
 use crate::clock::{Clock, SystemClock};
 use crate::task::Task;
@@ -229,6 +229,13 @@ impl Queue for MemoryQueue {
             dead: state.dead.len() as u64,
             ..state.totals
         })
+    }
+
+    async fn depth(&self, tenant: &TenantId) -> Result<Depth, QueueError> {
+        let mut state = self.lock();
+        state.promote();
+        let dead = state.dead.iter().filter(|letter| letter.tenant == *tenant).count();
+        Ok(Depth { ready: state.ready.len_of(tenant) as u64, dead: dead as u64 })
     }
 
     async fn ping(&self) -> Result<(), QueueError> {

@@ -17,7 +17,8 @@ pub use memory::MemoryQueue;
 /// Brings tasks to workers. Held as `Arc<dyn Queue>`.
 ///
 /// # Contract
-/// - First in, first out; retries, rescues and delays are exempt.
+/// - First in, first out within a tenant; retries, rescues and delays are exempt. Tenants take turns: however much of one waits, new
+///   or to be tried again, the next task of another is claimed within a few claims.
 /// - A claim and its lease are one step: a claimed task is either acknowledged, retried, dead-lettered, or rescued after its
 ///   lease ran out. It may be delivered more than once, and two tasks may deliver one action: the Store decides.
 /// - A claim whose lease ran out and was rescued is void: its calls answer [`QueueError::LeaseLost`] and change nothing.
@@ -76,6 +77,9 @@ pub trait Queue: fmt::Debug + Send + Sync + 'static {
     /// How much is in it, and what went through.
     async fn stats(&self) -> Result<QueueStats, QueueError>;
 
+    /// How much of a tenant's is in it.
+    async fn depth(&self, tenant: &TenantId) -> Result<Depth, QueueError>;
+
     /// Whether the Queue can serve now.
     async fn ping(&self) -> Result<(), QueueError>;
 }
@@ -126,6 +130,15 @@ pub struct DeadLetter {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+}
+
+/// How much of one tenant's is in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// Waiting to be claimed, due retries included.
+    pub ready: u64,
+    /// Kept aside.
+    pub dead: u64,
 }
 
 /// How much is in a queue, and what went through it since it began.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::Faults;
 use crate::action::ActionKey;
-use crate::queue::{Claim, DeadLetter, Queue, QueueError, QueueStats};
+use crate::queue::{Claim, DeadLetter, Depth, Queue, QueueError, QueueStats};
 use crate::task::Task;
 use crate::tenant::TenantId;
 
@@ -90,6 +90,10 @@ impl Queue for FaultyQueue {
 
     async fn stats(&self) -> Result<QueueStats, QueueError> {
         self.call("stats", self.inner.stats()).await
+    }
+
+    async fn depth(&self, tenant: &TenantId) -> Result<Depth, QueueError> {
+        self.call("depth", self.inner.depth(tenant)).await
     }
 
     async fn ping(&self) -> Result<(), QueueError> {

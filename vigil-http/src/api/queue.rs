@@ -1,4 +1,4 @@
-//! `GET /api/v1/ui/queue/stats`: how much waits, and what went through.
+//! `GET /api/v1/ui/queue/stats`: how much waits, and what went through, of all tenants; `GET /api/v1/queue`: of one's own.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 use vigil_core::clock::Timestamp;
 use vigil_core::queue::QueueStats;
+use vigil_core::tenant::TenantId;
 
 use crate::extract::Caller;
 use crate::problem::ApiError;
@@ -74,7 +75,7 @@ struct Worker {
     tasks_failed: u64,
 }
 
-/// Show the queue as it is now
+/// Show the queue of all tenants as it is now
 ///
 /// When it cannot be asked the answer is 503, never zeros.
 #[utoipa::path(
@@ -85,7 +86,7 @@ struct Worker {
 )]
 pub(crate) async fn stats(State(app): State<App>, _: Caller) -> Result<Json<QueueAnswer>, ApiError> {
     let asked = timeout(app.config.ping_timeout, app.vigil.queue().stats()).await;
-    let stats = asked.map_err(|_| ApiError::unavailable("The queue does not answer; try again later."))??;
+    let stats = asked.map_err(|_| silent())??;
     app.vigil.telemetry().queue_length(stats.ready);
     let depths = depths(&stats, app.vigil.queue_history());
     let active = app.vigil.worker_is_active();
@@ -96,6 +97,36 @@ pub(crate) async fn stats(State(app): State<App>, _: Caller) -> Result<Json<Queu
         tasks_failed: stats.failed,
     };
     Ok(Json(QueueAnswer { ok: true, queue: depths.clone(), depths, worker }))
+}
+
+/// What of the tenant is in the queue.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TenantQueue, examples(json!({"tenant": "shop", "queue_depth": 3, "dead": 0})))]
+pub(crate) struct TenantQueueDto {
+    /// Whose.
+    #[schema(value_type = schema::Tenant)]
+    tenant: TenantId,
+    /// How many of its tasks wait to be claimed, due retries among them.
+    queue_depth: u64,
+    /// How many of its tasks were given up and wait for a person.
+    dead: u64,
+}
+
+/// Show how much of the tenant waits in the queue
+///
+/// When it cannot be asked the answer is 503, never zeros.
+#[utoipa::path(
+    get, path = "/api/v1/queue", tag = "Queue", operation_id = "tenant_queue",
+    responses((status = 200, description = "The tenant's own", body = TenantQueueDto))
+)]
+pub(crate) async fn own(State(app): State<App>, caller: Caller) -> Result<Json<TenantQueueDto>, ApiError> {
+    let asked = timeout(app.config.ping_timeout, app.vigil.queue().depth(&caller.tenant)).await;
+    let depth = asked.map_err(|_| silent())??;
+    Ok(Json(TenantQueueDto { tenant: caller.tenant, queue_depth: depth.ready, dead: depth.dead }))
+}
+
+fn silent() -> ApiError {
+    ApiError::unavailable("The queue does not answer; try again later.")
 }
 
 fn depths(stats: &QueueStats, history: Vec<u64>) -> QueueDto {

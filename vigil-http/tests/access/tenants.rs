@@ -1,22 +1,39 @@
 //! A tenant sees and touches only its own: probed on every route with what another tenant has.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use vigil_core::action::ActionId;
 use vigil_core::key::Role;
-use vigil_core::store::{ActionFilter, AuditFilter, Store};
-use vigil_core::testing::tenant;
+use vigil_core::store::{ActionFilter, ActionIntent, AuditFilter, Store};
+use vigil_core::testing::{ManualClock, intent, task, tenant};
 use vigil_http::routes;
 
 use crate::replica::{Replica, action, policy, sample};
 
-/// What the victim has: an action, a policy, samples, and a key.
+/// What the victim has: an action, a policy, samples, a dead letter, and a key.
 struct Victim {
     action: String,
+    letter: String,
     key: String,
 }
 
 const MARK: &str = "xyzzy";
 
+/// A task of a tenant that was given up on; its id.
+async fn bury(replica: &Replica, of: &str, number: u64) -> String {
+    let intent = ActionIntent { tenant: tenant(of), ..intent(&format!("{MARK}-letter")) };
+    let task = task(&intent.into_action(ActionId(900 + number.cast_signed()), ManualClock::START), number);
+    let queue = replica.vigil.queue();
+    queue.enqueue(task.clone(), Duration::ZERO).await.unwrap();
+    let claims = queue.claim(Duration::from_secs(60), Duration::ZERO, 1).await.unwrap();
+    assert_eq!(claims[0].task, task);
+    queue.dead_letter(&claims[0], "its worker was lost").await.unwrap();
+    task.task_id
+}
+
 async fn victim(replica: &Replica) -> Victim {
+    let letter = bury(replica, "victim", 1).await;
     let key = replica.key("victim", Role::Admin).await;
     let made = replica.call(&key, "POST", "/api/v1/actions", Some(action(&format!("{MARK}-target")))).await;
     assert_eq!(made.status, 201, "{}", made.text);
@@ -27,7 +44,7 @@ async fn victim(replica: &Replica) -> Victim {
         let done = replica.call(&key, "POST", path, Some(body)).await;
         assert_eq!(done.status, 201, "{}", done.text);
     }
-    Victim { action: id, key: key.split('_').nth(1).unwrap().to_owned() }
+    Victim { action: id, letter, key: key.split('_').nth(1).unwrap().to_owned() }
 }
 
 /// All that is the victim's, as the store has it.
@@ -40,7 +57,10 @@ async fn belongings(replica: &Replica) -> String {
     let mut policies = replica.store.policies().await.unwrap().policies;
     policies.retain(|policy| policy.tenant == victim);
     let keys = replica.vigil.keys().of(&victim);
-    format!("{actions:?} {policies:?} {audit:?} {keys:?}")
+    let queue = replica.vigil.queue();
+    let (letters, depth) = (queue.dead(&victim, 0, 100).await.unwrap(), queue.depth(&victim).await.unwrap());
+    assert!(!letters.is_empty(), "there is something to take");
+    format!("{actions:?} {policies:?} {audit:?} {keys:?} {letters:?} {depth:?}")
 }
 
 #[tokio::test]
@@ -57,7 +77,7 @@ async fn no_route_shows_or_changes_anything_of_another_tenant() {
         let id = if route.path.contains("/keys/") { &victim.key } else { &victim.action };
         let path = route.path.replace("{id}", id).replace("{name}", &format!("{MARK}-policy"));
         let path = path.replace("{severity}", "warning").replace("{status}", "pending");
-        let path = path.replace("{task_id}", &victim.action);
+        let path = path.replace("{task_id}", &victim.letter);
         let bodies: [Option<Value>; 3] = [
             None,
             Some(json!({"enabled": false})),
@@ -65,7 +85,7 @@ async fn no_route_shows_or_changes_anything_of_another_tenant() {
                 json!({"status": "cancelled", "reason": "mine now", "tenant": "victim", "name": "a", "role": "admin"}),
             ),
         ];
-        let queries = ["", "?tenant=victim"];
+        let queries = ["", "?tenant=victim", "?older_than_seconds=0"];
         for body in bodies {
             for query in queries {
                 let answer = replica.call(&thief, &route.method, &format!("{path}{query}"), body.clone()).await;
@@ -83,6 +103,46 @@ async fn no_route_shows_or_changes_anything_of_another_tenant() {
     }
     assert!(probed > 100, "only {probed} probes");
     assert_eq!(belongings(&replica).await, before, "nothing of the victim has changed");
+}
+
+#[tokio::test]
+async fn a_tenant_sees_and_touches_its_own_part_of_the_queue_alone() {
+    const DEAD: &str = "/api/v1/queue/dead";
+    let replica = Replica::new();
+    let (one, other) = (replica.key("one", Role::Operator).await, replica.key("other", Role::Operator).await);
+    let (mine, gone) = (bury(&replica, "one", 1).await, bury(&replica, "one", 2).await);
+    let theirs = bury(&replica, "other", 3).await;
+    let figures = async |key: &str| {
+        let answer = replica.get(key, "/api/v1/queue").await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let figures = answer.json();
+        (figures["tenant"].as_str().unwrap().to_owned(), figures["queue_depth"].clone(), figures["dead"].clone())
+    };
+    let letters = async |key: &str| {
+        let listed = replica.get(key, DEAD).await.json();
+        listed["dead"].as_array().unwrap().iter().map(|letter| letter["task_id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(figures(&one).await, ("one".to_owned(), json!(0), json!(2)));
+    assert_eq!((letters(&one).await, letters(&other).await), (vec![json!(mine), json!(gone)], vec![json!(theirs)]));
+    let call = async |method, path: String| replica.call(&one, method, &path, None).await.status;
+    assert_eq!(call("POST", format!("{DEAD}/{theirs}/retry")).await, 404);
+    assert_eq!(call("DELETE", format!("{DEAD}/{theirs}")).await, 404);
+    assert_eq!(call("POST", format!("{DEAD}/{mine}/retry")).await, 200);
+    assert_eq!(call("DELETE", format!("{DEAD}/{gone}")).await, 200);
+    assert_eq!(figures(&one).await, ("one".to_owned(), json!(1), json!(0)));
+    bury_all(&replica).await;
+    assert_eq!(replica.call(&one, "DELETE", &format!("{DEAD}?older_than_seconds=0"), None).await.json()["purged"], 1);
+    assert_eq!((letters(&one).await, letters(&other).await), (vec![], vec![json!(theirs)]));
+    assert_eq!(figures(&other).await, ("other".to_owned(), json!(0), json!(1)));
+    assert_eq!(replica.get(&one, "/api/v1/ui/queue/stats").await.status, 403, "those are of all tenants");
+}
+
+/// Gives up on whatever waits.
+async fn bury_all(replica: &Replica) {
+    let queue = replica.vigil.queue();
+    for claim in queue.claim(Duration::from_secs(60), Duration::ZERO, 100).await.unwrap() {
+        queue.dead_letter(&claim, "its worker was lost").await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 -- ARGV: 2 lease (ms), 3 how many at most. Answers { wait until the next scheduled one (ms, -1: none), whether other tenants
 -- had new tasks in the last minute (1 or 0), task, task... }, each task { entry, token, deliveries, tenant, JSON }. What is scheduled and due takes turns with the lists, and
--- the tenants take turns with each other: neither what comes again and again nor what is new keeps the other waiting.
+-- the tenants take turns with each other in both: neither what comes again and again nor what is new keeps the other waiting.
 local lease, max = tonumber(ARGV[2]), math.min(tonumber(ARGV[3]), 100)
 local claimed = {}
 local handed_out = tonumber(redis.call('HGET', stats, 'tasks_dequeued') or '0') or 0
@@ -17,16 +17,20 @@ end
 -- Both answer whether there was something.
 local function from_schedule()
   while true do
-    local id = redis.call('ZRANGEBYSCORE', scheduled, '-inf', now, 'LIMIT', 0, 1)[1]
-    if not id then return false end
-    redis.call('ZREM', scheduled, id)
-    local known = redis.call('HMGET', tasks, id, id .. ':d', id .. ':k')
-    if known[1] then
-      local tenant = string.match(known[3] or '', '^(%S*) ') or ''
-      hand_out(id, (tonumber(known[2]) or 0) + 1, tenant, known[1])
-      return true
+    local tenant = redis.call('ZRANGE', due, 0, 0)[1]
+    if not tenant then return false end
+    local id = redis.call('ZPOPMIN', due_of(tenant))[1]
+    if id then
+      redis.call('ZADD', due, next_number(), tenant)
+      local known = redis.call('HMGET', tasks, id, id .. ':d')
+      if known[1] then
+        hand_out(id, (tonumber(known[2]) or 0) + 1, tenant, known[1])
+        return true
+      end
+      forget(id)
+    else
+      redis.call('ZREM', due, tenant)
     end
-    forget(id)
   end
 end
 
@@ -57,6 +61,7 @@ local function from_lists()
   end
 end
 
+promote()
 while #claimed < max do
   local first, second = from_schedule, from_lists
   if handed_out % 2 == 1 then first, second = second, first end

@@ -3,7 +3,7 @@ local missing = {}
 for place = 2, #ARGV do
   local key = ARGV[place]
   local id = redis.call('HGET', held, key)
-  local found = id and (redis.call('ZSCORE', leases, id) or redis.call('ZSCORE', scheduled, id))
+  local found = id and is_kept(id)
   if not found then
     local tenant = string.match(key, '^(%S*) ')
     local number = string.match(redis.call('HGET', waiting, key) or '', '^(%d+) ')

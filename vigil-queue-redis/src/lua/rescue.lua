@@ -14,13 +14,14 @@ for _, id in ipairs(lost) do put_back(id) end
 local page = redis.call('HSCAN', tasks, ARGV[3], 'COUNT', 200)
 for place = 1, #page[2], 2 do
   local id = page[2][place]
-  if rescued < limit and not string.find(id, ':', 1, true)
-    and not redis.call('ZSCORE', leases, id) and not redis.call('ZSCORE', scheduled, id) then put_back(id) end
+  if rescued < limit and not string.find(id, ':', 1, true) and not is_kept(id) then put_back(id) end
 end
 
--- Foreign producers push to the lists of other tenants without taking a turn.
+-- Foreign producers push to the lists of other tenants without taking a turn; a turn may have been deleted.
 local known = redis.call('SRANDMEMBER', tenants, 200)
+known[#known + 1] = ''
 for _, tenant in ipairs(known) do
+  if redis.call('EXISTS', due_of(tenant)) == 1 then redis.call('ZADD', due, 'NX', next_number(), tenant) end
   if redis.call('EXISTS', list_of(tenant)) == 1 then redis.call('ZADD', turns, 'NX', next_number(), tenant) end
 end
 return { rescued, page[1] }

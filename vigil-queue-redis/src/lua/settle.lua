@@ -8,7 +8,7 @@ if ARGV[4] == 'retry' then
 end
 if ARGV[4] == 'dead' then
   local task, number = redis.call('HGET', tasks, id) or '', next_number()
-  local tenant = string.match(redis.call('HGET', tasks, id .. ':k') or '', '^(%S*) ') or ''
+  local tenant = tenant_of(id)
   local name = string.match(task, '"task_id"%s*:%s*"([^"]+)"') or ('letter_' .. number)
   redis.call('RPUSH', dead, cjson.encode({ at = now, reason = ARGV[5], task = task, id = name, n = number, tenant = tenant }))
   redis.call('LTRIM', dead, -tonumber(ARGV[6]), -1)

@@ -4,7 +4,8 @@
 use super::QueueBench;
 use super::bench::{LONG, NONE, SHORT};
 use crate::action::{ActionId, ActionKey};
-use crate::queue::QueueStats;
+use crate::queue::{Depth, QueueStats};
+use crate::tenant::TenantId;
 use crate::testing::{eventually, tenant};
 
 pub async fn an_action_is_not_missing_while_a_task_waits_is_delayed_or_leased(t: &QueueBench) {
@@ -78,4 +79,23 @@ pub async fn a_rescued_task_counts_as_ready(t: &QueueBench) {
     let stats = t.stats().await;
     assert_eq!((stats.ready, stats.leased), (1, 0));
     assert_eq!((stats.enqueued, stats.dequeued), (1, 1), "a rescue is no new task");
+}
+
+pub async fn a_tenants_depth_is_of_what_is_its_own(t: &QueueBench) {
+    let (ours, theirs) = (TenantId::default(), tenant("other"));
+    let depth = async |of: &TenantId| t.queue().depth(of).await.unwrap();
+    assert_eq!((depth(&ours).await, depth(&theirs).await), (Depth::default(), Depth::default()));
+    for of in [&ours, &theirs, &theirs] {
+        t.queue().enqueue(t.task_of(of), NONE).await.unwrap();
+    }
+    assert_eq!((depth(&ours).await.ready, depth(&theirs).await.ready), (1, 2));
+    let claims = t.claim(LONG, 3).await;
+    assert_eq!((depth(&ours).await.ready, depth(&theirs).await.ready), (0, 0));
+    let (mine, others): (Vec<_>, Vec<_>) = claims.iter().partition(|claim| claim.task.tenant == ours);
+    t.queue().dead_letter(mine[0], "never").await.unwrap();
+    t.queue().retry(others[0], NONE).await.unwrap();
+    t.queue().retry(others[1], LONG).await.unwrap();
+    assert_eq!(depth(&ours).await, Depth { ready: 0, dead: 1 });
+    assert_eq!(depth(&theirs).await, Depth { ready: 1, dead: 0 }, "what is not yet due does not wait to be claimed");
+    assert_eq!(depth(&tenant("third")).await, Depth::default());
 }

@@ -11,7 +11,7 @@ use super::QueueBench;
 use super::bench::{LONG, NONE, SHORT, ids, took_short};
 use crate::action::Severity;
 use crate::task::Task;
-use crate::testing::{target, tenant};
+use crate::testing::{eventually, target, tenant};
 
 pub async fn the_first_task_in_is_the_first_out(t: &QueueBench) {
     let mut wanted = Vec::new();
@@ -131,17 +131,41 @@ pub async fn tasks_of_all_tenants_are_claimed(t: &QueueBench) {
     assert_eq!(t.claim_ids().await, [""; 0]);
 }
 
-pub async fn the_tasks_of_one_tenant_do_not_wait_for_those_of_another(t: &QueueBench) {
-    for _ in 0..20 {
-        t.queue().enqueue(t.task_of(&tenant("other")), NONE).await.unwrap();
+/// After how many claims of one task each that task came.
+async fn claims_until(t: &QueueBench, wanted: &Task) -> usize {
+    for claims in 1.. {
+        if t.next(LONG).await.task == *wanted {
+            return claims;
+        }
     }
-    let mine = t.enqueue(NONE).await;
-    let mut claimed = Vec::new();
-    for _ in 0..21 {
-        claimed.push(t.next(LONG).await.task.task_id);
+    unreachable!("the queue is emptied before")
+}
+
+pub async fn a_tenants_one_task_is_claimed_within_a_few_claims_whatever_another_has_waiting(t: &QueueBench) {
+    for (storm, quiet) in [("storm", "default"), ("default", "quiet"), ("storm", "quiet")] {
+        for _ in 0..1000 {
+            t.queue().enqueue(t.task_of(&tenant(storm)), NONE).await.unwrap();
+        }
+        let one = t.task_of(&tenant(quiet));
+        t.queue().enqueue(one.clone(), NONE).await.unwrap();
+        let claims = claims_until(t, &one).await;
+        assert!(claims <= 5, "{quiet} waited for {claims} claims");
     }
-    assert!(claimed.contains(&mine.task_id));
     t.queue().ping().await.unwrap();
+}
+
+pub async fn a_tenants_one_retry_is_claimed_within_a_few_claims_whatever_another_has_to_try_again(t: &QueueBench) {
+    let soon = Duration::from_millis(1);
+    for (storm, quiet) in [("storm", "default"), ("default", "quiet")] {
+        for _ in 0..1000 {
+            t.queue().enqueue(t.task_of(&tenant(storm)), soon).await.unwrap();
+        }
+        let one = t.task_of(&tenant(quiet));
+        t.queue().enqueue(one.clone(), soon).await.unwrap();
+        eventually("all to be due", async || (t.stats().await.scheduled == 0).then_some(())).await;
+        let claims = claims_until(t, &one).await;
+        assert!(claims <= 8, "{quiet} waited for {claims} claims");
+    }
 }
 
 pub async fn what_comes_again_and_again_does_not_keep_what_waits_from_its_turn(t: &QueueBench) {

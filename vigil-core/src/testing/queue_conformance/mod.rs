@@ -101,7 +101,8 @@ macro_rules! queue_conformance {
                 delayed_tasks_come_in_the_order_they_become_due,
                 a_waiting_claim_that_is_dropped_takes_nothing_with_it,
                 tasks_of_all_tenants_are_claimed,
-                the_tasks_of_one_tenant_do_not_wait_for_those_of_another,
+                a_tenants_one_task_is_claimed_within_a_few_claims_whatever_another_has_waiting,
+                a_tenants_one_retry_is_claimed_within_a_few_claims_whatever_another_has_to_try_again,
                 what_comes_again_and_again_does_not_keep_what_waits_from_its_turn,
             }
             leases {
@@ -127,6 +128,7 @@ macro_rules! queue_conformance {
                 the_books_tell_where_every_task_is,
                 a_delayed_task_counts_as_ready_once_it_is_due,
                 a_rescued_task_counts_as_ready,
+                a_tenants_depth_is_of_what_is_its_own,
             }
             letters {
                 a_dead_letter_is_kept_with_its_task_and_reason,
