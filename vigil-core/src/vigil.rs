@@ -1,7 +1,6 @@
 //! [`Vigil`]: the assembled control loop, and everything a program or an API asks of it.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,24 +8,24 @@ use serde_json::{Map, Value};
 
 use crate::action::{Action, ActionKey, ActionStatus, ActionType, Change, Severity};
 use crate::catalog::{CatalogError, PolicyCatalog};
-use crate::clock::{Clock, StoreClock, SystemClock};
+use crate::clock::Clock;
 use crate::context::Context;
-use crate::enqueuer::{Enqueuer, enqueue};
+use crate::enqueuer::enqueue;
 use crate::events::Events;
 use crate::follower::follow;
 use crate::keyring::KeyRing;
 use crate::lanes::Lanes;
 use crate::metric::Snapshot;
-use crate::policy::{Condition, ConditionRegistry, Decision, Policy, PolicySpec, Verdict, evaluate, plan};
-use crate::queue::{MemoryQueue, Queue};
-use crate::random::{OsRandom, Random};
+use crate::policy::{Decision, Policy, PolicySpec, Verdict, evaluate, plan};
+use crate::queue::Queue;
+use crate::random::Random;
 use crate::reconciler::{DepthHistory, reconcile};
-use crate::remediator::{DryRun, Remediator};
+use crate::remediator::Remediator;
 use crate::runner::{self, RunnerState, RunnerStatus};
 use crate::scribe;
 use crate::settings::Settings;
 use crate::store::{
-    ActionIntent, Actor, Admission, Followed, Guard, Idempotency, MemoryStore, MetricBatch, Recorded, Store, StoreError,
+    ActionIntent, Actor, Admission, Followed, Guard, Idempotency, MetricBatch, Recorded, Store, StoreError,
 };
 use crate::supervisor::Supervisor;
 use crate::target::{Target, TargetTags};
@@ -35,8 +34,10 @@ use crate::tenant::TenantId;
 use crate::verifier::verify;
 use crate::worker::work;
 
+mod builder;
 mod operate;
 
+pub use builder::{BuildError, VigilBuilder};
 pub use operate::{DeadLetterError, Why};
 
 /// The assembled control loop. Hold it in an `Arc`; call [`run`](Vigil::run) once.
@@ -96,11 +97,6 @@ pub enum RunError {
     #[error("the policies cannot be loaded")]
     Policies(#[from] CatalogError),
 }
-
-/// Settings that contradict each other.
-#[derive(Debug, thiserror::Error)]
-#[error("the settings are contradictory: {0}")]
-pub struct BuildError(String);
 
 impl Vigil {
     /// Starts with in-memory backends, a dry-run remediator and default settings; replace what you need.
@@ -396,121 +392,5 @@ impl Drop for Active<'_> {
     fn drop(&mut self) {
         let left = self.workers.fetch_sub(1, Ordering::Relaxed) - 1;
         self.telemetry.worker_active(left > 0);
-    }
-}
-
-/// Assembles a [`Vigil`].
-#[derive(Debug, Default)]
-#[must_use]
-pub struct VigilBuilder {
-    store: Option<Arc<dyn Store>>,
-    queue: Option<Arc<dyn Queue>>,
-    remediator: Option<Arc<dyn Remediator>>,
-    policies: Vec<PolicySpec>,
-    policy_files: Option<Vec<PathBuf>>,
-    registry: ConditionRegistry,
-    settings: Settings,
-    clock: Option<Arc<dyn Clock>>,
-    store_clock: Option<Arc<StoreClock>>,
-    random: Option<Arc<dyn Random>>,
-}
-
-impl VigilBuilder {
-    /// Where the truth is kept. Default: in memory.
-    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = Some(store);
-        self
-    }
-
-    /// What brings actions to workers. Default: in memory.
-    pub fn queue(mut self, queue: Arc<dyn Queue>) -> Self {
-        self.queue = Some(queue);
-        self
-    }
-
-    /// What carries actions out. Default: a dry run.
-    pub fn remediator(mut self, remediator: Arc<dyn Remediator>) -> Self {
-        self.remediator = Some(remediator);
-        self
-    }
-
-    /// Policies that the program brings; they replace stored ones of the same names.
-    pub fn policies(mut self, policies: impl IntoIterator<Item = PolicySpec>) -> Self {
-        self.policies.extend(policies);
-        self
-    }
-
-    /// Files of policies, read at the start and at every reload: what they declare, and nothing else, are then the stored
-    /// policies that come from files. Without this call those of other processes are left alone.
-    pub fn policy_files(mut self, files: impl IntoIterator<Item = PathBuf>) -> Self {
-        self.policy_files.get_or_insert_default().extend(files);
-        self
-    }
-
-    /// Registers a custom condition under its `type`; see [`ConditionRegistry::register`].
-    pub fn condition<F>(mut self, kind: &str, factory: F) -> Self
-    where
-        F: Fn(&Map<String, Value>) -> Result<Arc<dyn Condition>, String> + Send + Sync + 'static,
-    {
-        self.registry.register(kind, factory);
-        self
-    }
-
-    /// The numbers to run with.
-    pub fn settings(mut self, settings: Settings) -> Self {
-        self.settings = settings;
-        self
-    }
-
-    /// The clock. Default: the machine's.
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = Some(clock);
-        self
-    }
-
-    /// The clock as it is set by the Store's, where something outside must read it too: a remediator that dates its
-    /// signatures. Give this or [`clock`](Self::clock).
-    pub fn store_clock(mut self, clock: Arc<StoreClock>) -> Self {
-        self.store_clock = Some(clock);
-        self
-    }
-
-    /// The randomness. Default: the operating system's.
-    pub fn random(mut self, random: Arc<dyn Random>) -> Self {
-        self.random = Some(random);
-        self
-    }
-
-    /// Puts it together. Nothing runs yet.
-    ///
-    /// # Errors
-    /// [`BuildError`] when settings contradict each other.
-    pub fn build(self) -> Result<Vigil, BuildError> {
-        self.settings.check().map_err(BuildError)?;
-        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
-        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::with_clock(clock.clone())));
-        let store_clock = self.store_clock.unwrap_or_else(|| Arc::new(StoreClock::new(clock)));
-        let context = Context {
-            queue: self.queue.unwrap_or_else(|| Arc::new(MemoryQueue::new())),
-            remediator: self.remediator.unwrap_or_else(|| Arc::new(DryRun::new())),
-            catalog: PolicyCatalog::new(store.clone(), self.registry, self.policy_files),
-            keys: KeyRing::new(store.clone()),
-            store,
-            random: self.random.unwrap_or_else(|| Arc::new(OsRandom)),
-            telemetry: Arc::new(Telemetry::new()),
-            events: Events::new(),
-            enqueuer: Enqueuer::new(),
-            settings: self.settings,
-            clock: store_clock.clone(),
-            store_clock,
-        };
-        Ok(Vigil {
-            lanes: Arc::new(Lanes::new(context.settings.lanes, context.settings.lane_capacity)),
-            runner: Arc::default(),
-            history: Arc::default(),
-            workers: Arc::default(),
-            provided: self.policies,
-            context: Arc::new(context),
-        })
     }
 }

@@ -5,25 +5,30 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_json::{Map, Value};
 
-use crate::action::{Action, ActionId, ActionKey, ActionStatus, ActionType, Change, IllegalChange, Severity};
+use crate::action::{Action, ActionId, ActionKey, ActionStatus, Change};
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, EpisodeState, Resolution};
 use crate::key::{ApiKey, KeyTable, KeyWrite};
 use crate::metric::{Metric, MetricId, MetricName, Sample};
-use crate::policy::{ConditionSpec, PolicyName, Reason};
+use crate::policy::PolicyName;
 use crate::target::Target;
 use crate::tenant::TenantId;
 
 mod audit;
 mod brake;
+mod error;
+mod guard;
+mod intent;
 mod memory;
 mod policies;
 mod series;
 
 pub use audit::{Actor, AuditEntry, AuditFilter, Note};
 pub use brake::{Brake, BrakeChange, BrakeScope, BrakeState, Braked, Brakes};
+pub use error::StoreError;
+pub use guard::{Guard, MINUTE};
+pub use intent::{ActionIntent, Admission};
 pub use memory::MemoryStore;
 pub use policies::{Expect, PolicySource, PolicyTable, PolicyWrite, StoredPolicy};
 pub use series::{Aggregate, Line, Point, Range, RangeQuery, Series, SeriesFilter, SeriesKey};
@@ -98,7 +103,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// of callers ends as if they had come one after the other.
     ///
     /// An episode that has ended, or has another version than the planner saw, is left alone; the answer then is a guard's
-    /// reason, or [`Reason::EpisodeChanged`]. So it is if one that was to be [opened](ActionIntent::opens) is open already: then
+    /// reason, or [`EpisodeChanged`](crate::policy::Reason::EpisodeChanged). So it is if one that was to be [opened](ActionIntent::opens) is open already: then
     /// nothing is written. One that was opened stays, with the refusal, if a guard does not hold.
     async fn admit(&self, intent: ActionIntent, guards: &[Guard]) -> Result<Admission, StoreError>;
 
@@ -257,51 +262,6 @@ impl Followed {
     }
 }
 
-/// What a Store cannot do, by what the caller can do about it.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// It is not there: tell whoever asked.
-    #[error("{0} does not exist")]
-    NotFound(String),
-    /// Somebody else changed it: read it again and decide anew.
-    #[error("{0} was changed by somebody else")]
-    Conflict(String),
-    /// It is there already: choose another name.
-    #[error("{0} exists already")]
-    Duplicate(String),
-    /// The state machine forbids it: never retry.
-    #[error(transparent)]
-    Illegal(#[from] IllegalChange),
-    /// Another action is in flight on the target: wait for it.
-    #[error("target is occupied by action {by}")]
-    Occupied {
-        /// That action.
-        by: ActionId,
-    },
-    /// A brake is on: wait until it is released, at `until` if nobody does before.
-    #[error("the brake is on")]
-    Braked {
-        /// When it releases by itself.
-        until: Option<Timestamp>,
-    },
-    /// The idempotency key was used before with another request.
-    #[error("this Idempotency-Key was used before with another request")]
-    KeyReused,
-    /// The data itself was refused: sending it again will not help.
-    #[error("refused by the store: {0}")]
-    Invalid(String),
-    /// Out of reach or overloaded: try again later.
-    #[error("the store is unavailable")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What is stored cannot be read: a person must look.
-    #[error("stored {0} cannot be read")]
-    Corrupt(String, #[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Anything else.
-    #[error("the store failed")]
-    Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
 /// What a snapshot is of: the series of one target, or those without one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
@@ -354,150 +314,6 @@ pub struct Recorded {
     pub ids: Vec<MetricId>,
     /// Whether this is the answer to an earlier request with the same key; then nothing was written.
     pub replayed: bool,
-}
-
-/// What a new action shall be.
-#[derive(Debug, Clone)]
-pub struct ActionIntent {
-    /// Whose.
-    pub tenant: TenantId,
-    /// What it is done to.
-    pub target: Target,
-    /// What is done.
-    pub action: ActionType,
-    /// The first status. Anything but pending makes it a client's record of something done elsewhere.
-    pub status: ActionStatus,
-    /// Why, for people.
-    pub details: Option<String>,
-    /// How bad it is.
-    pub severity: Severity,
-    /// Passed on to the remediator.
-    pub params: Map<String, Value>,
-    /// The policy behind it, with its revision.
-    pub policy: Option<(PolicyName, i64)>,
-    /// The episode it is to end, with the version the planner saw.
-    pub episode: Option<(EpisodeId, i64)>,
-    /// The episode it is to end, if the planner saw none: it is opened in the same transaction.
-    pub opens: Option<EpisodeIntent>,
-    /// What verifies it.
-    pub condition: Option<ConditionSpec>,
-    /// The newest sample of the evidence.
-    pub evidence_at: Option<Timestamp>,
-    /// 64 random bits.
-    pub nonce: u64,
-    /// How long it may wait to be started.
-    pub expires_after: Duration,
-    /// The client's key, if it sent one.
-    pub idempotency: Option<Idempotency>,
-    /// Who wants it.
-    pub actor: Actor,
-}
-
-impl ActionIntent {
-    /// The row this intent becomes.
-    pub fn into_action(self, id: ActionId, now: Timestamp) -> Action {
-        let managed = self.status == ActionStatus::Pending;
-        Action {
-            id,
-            tenant: self.tenant,
-            target: self.target,
-            action: self.action,
-            status: self.status,
-            details: self.details,
-            severity: self.severity,
-            params: self.params,
-            policy_revision: self.policy.as_ref().map(|(_, revision)| *revision),
-            policy: self.policy.map(|(name, _)| name),
-            episode: self.episode.map(|(id, _)| id),
-            condition: self.condition,
-            managed,
-            version: 1,
-            attempt: 0,
-            tries: 0,
-            crashes: 0,
-            nonce: self.nonce,
-            lease_until: None,
-            occupies: false,
-            started_at: now,
-            running_at: (self.status == ActionStatus::Running).then_some(now),
-            completed_at: self.status.is_final().then_some(now),
-            not_before: now,
-            expires_at: now + self.expires_after,
-            deadline: None,
-            indeterminate_at: None,
-            verification: None,
-            verify_after: None,
-            verify_by: None,
-            error: None,
-            evidence_at: self.evidence_at,
-        }
-    }
-}
-
-/// One condition of an admission that only the Store can judge without a race. A closed set that every Store knows.
-/// All are about the managed actions of the intent's tenant.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Guard {
-    /// The policy is stored under this revision and is enabled. Otherwise [`Reason::PolicyChanged`].
-    Revision {
-        /// Which policy.
-        policy: PolicyName,
-        /// As the planner saw it.
-        revision: i64,
-    },
-    /// No brake that counts for the tenant is on. Otherwise [`Reason::Braked`].
-    Brake,
-    /// No action on the target is pending, running or occupying. Otherwise [`Reason::Busy`].
-    Free {
-        /// Which target.
-        target: Target,
-    },
-    /// The newest action of the policy on the target was created at least `period` ago. Otherwise [`Reason::Cooldown`].
-    Cooldown {
-        /// Which policy, by name: it survives delete and re-create.
-        policy: PolicyName,
-        /// Which target.
-        target: Target,
-        /// How long ago.
-        period: Duration,
-    },
-    /// The newest action of the policy on the target is not awaiting verification, otherwise
-    /// [`Reason::AwaitingVerification`]; and it ended before `since`, from where on the evidence was taken, otherwise, also
-    /// if it has not ended, [`Reason::StaleEvidence`].
-    Evidence {
-        /// Which policy.
-        policy: PolicyName,
-        /// Which target.
-        target: Target,
-        /// All samples that were judged are later than this.
-        since: Timestamp,
-    },
-    /// The intent's episode is open, has the version that the planner saw, and has had fewer than `max` actions.
-    /// Otherwise [`Reason::EpisodeChanged`] or [`Reason::Exhausted`].
-    Attempts {
-        /// How many an episode may have.
-        max: u32,
-    },
-    /// Fewer than so many actions of the tenant were created within the last [`MINUTE`], whoever wanted them. Otherwise
-    /// [`Reason::RateLimited`]. The only guard about more than one target: admissions of one tenant that ask it take turns.
-    Rate {
-        /// How many there may be.
-        per_minute: NonZeroU32,
-    },
-}
-
-/// The span of time in which [`Guard::Rate`] counts, whenever that begins.
-pub const MINUTE: Duration = Duration::from_secs(60);
-
-/// The Store's answer to an [`ActionIntent`].
-#[derive(Debug, Clone, PartialEq)]
-pub enum Admission {
-    /// The action is committed.
-    Admitted(Action),
-    /// The client sent this request before; the action as it was admitted then.
-    Replayed(Action),
-    /// A guard did not hold; nothing was written but the refusal on the episode.
-    Blocked(Reason),
 }
 
 /// How things stand between a policy and a target.

@@ -1,0 +1,65 @@
+//! [`Guard`]: what a Store checks in the transaction that admits.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::policy::PolicyName;
+#[cfg(doc)]
+use crate::policy::Reason;
+use crate::target::Target;
+
+/// One condition of an admission that only the Store can judge without a race. A closed set that every Store knows.
+/// All are about the managed actions of the intent's tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Guard {
+    /// The policy is stored under this revision and is enabled. Otherwise [`Reason::PolicyChanged`].
+    Revision {
+        /// Which policy.
+        policy: PolicyName,
+        /// As the planner saw it.
+        revision: i64,
+    },
+    /// No brake that counts for the tenant is on. Otherwise [`Reason::Braked`].
+    Brake,
+    /// No action on the target is pending, running or occupying. Otherwise [`Reason::Busy`].
+    Free {
+        /// Which target.
+        target: Target,
+    },
+    /// The newest action of the policy on the target was created at least `period` ago. Otherwise [`Reason::Cooldown`].
+    Cooldown {
+        /// Which policy, by name: it survives delete and re-create.
+        policy: PolicyName,
+        /// Which target.
+        target: Target,
+        /// How long ago.
+        period: Duration,
+    },
+    /// The newest action of the policy on the target is not awaiting verification, otherwise
+    /// [`Reason::AwaitingVerification`]; and it ended before `since`, from where on the evidence was taken, otherwise, also
+    /// if it has not ended, [`Reason::StaleEvidence`].
+    Evidence {
+        /// Which policy.
+        policy: PolicyName,
+        /// Which target.
+        target: Target,
+        /// All samples that were judged are later than this.
+        since: Timestamp,
+    },
+    /// The intent's episode is open, has the version that the planner saw, and has had fewer than `max` actions.
+    /// Otherwise [`Reason::EpisodeChanged`] or [`Reason::Exhausted`].
+    Attempts {
+        /// How many an episode may have.
+        max: u32,
+    },
+    /// Fewer than so many actions of the tenant were created within the last [`MINUTE`], whoever wanted them. Otherwise
+    /// [`Reason::RateLimited`]. The only guard about more than one target: admissions of one tenant that ask it take turns.
+    Rate {
+        /// How many there may be.
+        per_minute: NonZeroU32,
+    },
+}
+
+/// The span of time in which [`Guard::Rate`] counts, whenever that begins.
+pub const MINUTE: Duration = Duration::from_secs(60);
