@@ -8,14 +8,16 @@ mod sockets;
 mod streams;
 mod viewer;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::json;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use vigil_core::Vigil;
 use vigil_core::store::{MemoryStore, Store};
-use vigil_http::{HttpConfig, router};
+use vigil_http::{HttpConfig, router, serve};
 
 use viewer::Viewer;
 
@@ -26,7 +28,34 @@ struct Server {
     ended: JoinHandle<()>,
 }
 
+/// A server on a port of its own.
+struct Served {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+impl Served {
+    /// Tells it to stop.
+    fn stop(self) -> JoinHandle<()> {
+        self.stop.send(()).unwrap();
+        self.ended
+    }
+}
+
 impl Server {
+    /// Serves it on a port.
+    async fn serve(&self) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let api = self.api.clone();
+        let ended = tokio::spawn(async move {
+            serve(listener, api, &HttpConfig::default(), async { _ = stopped.await }).await;
+        });
+        Served { address, stop, ended }
+    }
+
     fn start(store: Arc<dyn Store>, config: HttpConfig) -> Self {
         let vigil = Arc::new(Vigil::builder().store(store).build().unwrap());
         let api = router(vigil.clone(), config);

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use vigil_core::store::{MemoryStore, Store};
-use vigil_http::{HttpConfig, serve};
+use vigil_http::HttpConfig;
 
 use crate::viewer::PATIENCE;
 use crate::{Server, Viewer};
@@ -59,14 +58,8 @@ async fn what_happens_on_one_replica_is_told_on_another() {
 #[tokio::test]
 async fn a_server_that_stops_ends_its_views_at_once() {
     let server = Server::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let api = server.api.clone();
-    let serving = tokio::spawn(async move {
-        serve(listener, api, &HttpConfig::default(), async { _ = stopped.await }).await;
-    });
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let served = server.serve().await;
+    let mut stream = TcpStream::connect(served.address).await.unwrap();
     stream.write_all(b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     let mut text = String::new();
     let mut buffer = [0; 1024];
@@ -74,7 +67,7 @@ async fn a_server_that_stops_ends_its_views_at_once() {
         let n = timeout(PATIENCE, stream.read(&mut buffer)).await.unwrap().unwrap();
         text.push_str(std::str::from_utf8(&buffer[..n]).unwrap());
     }
-    stop.send(()).unwrap();
+    let serving = served.stop();
     let mut rest = Vec::new();
     timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the view ends").unwrap();
     timeout(PATIENCE, serving).await.expect("and nothing is waited for").unwrap();

@@ -2,13 +2,10 @@
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use vigil_http::{HttpConfig, serve};
 
 use crate::Server;
 use crate::viewer::PATIENCE;
@@ -16,15 +13,9 @@ use crate::viewer::PATIENCE;
 #[tokio::test]
 async fn a_websocket_tells_what_happens_resumes_and_is_closed_when_the_server_stops() {
     let server = Server::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let api = server.api.clone();
-    let serving = tokio::spawn(async move {
-        serve(listener, api, &HttpConfig::default(), async { _ = stopped.await }).await;
-    });
+    let served = server.serve().await;
     let first = server.act("web-1").await;
-    let url = format!("ws://{address}/api/v1/ws?kinds=action&after=0");
+    let url = format!("ws://{}/api/v1/ws?kinds=action&after=0", served.address);
     let (mut socket, _) = connect_async(url).await.unwrap();
     let mut next = async || {
         loop {
@@ -44,7 +35,7 @@ async fn a_websocket_tells_what_happens_resumes_and_is_closed_when_the_server_st
     assert_eq!((&told["type"], &told["seq"], &told["data"]["action_id"]), (&json!("action"), &json!(1), &json!(first)));
     let second = server.act("web-2").await;
     assert_eq!(next().await.unwrap()["data"]["action_id"], second);
-    stop.send(()).unwrap();
+    let serving = served.stop();
     assert_eq!(next().await, None);
     timeout(PATIENCE, serving).await.expect("and nothing is waited for").unwrap();
     let _ = socket.close(None).await;
@@ -54,14 +45,8 @@ async fn a_websocket_tells_what_happens_resumes_and_is_closed_when_the_server_st
 #[tokio::test]
 async fn a_client_that_sends_too_much_is_cut_off() {
     let server = Server::new();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (_stop, stopped) = oneshot::channel::<()>();
-    let api = server.api.clone();
-    tokio::spawn(async move {
-        serve(listener, api, &HttpConfig::default(), async { _ = stopped.await }).await;
-    });
-    let (mut socket, _) = connect_async(format!("ws://{address}/api/v1/ws")).await.unwrap();
+    let served = server.serve().await;
+    let (mut socket, _) = connect_async(format!("ws://{}/api/v1/ws", served.address)).await.unwrap();
     let _ = socket.send(Message::Text("x".repeat(1_000_000).into())).await;
     let ended = async { while matches!(socket.next().await, Some(Ok(Message::Text(_) | Message::Ping(_)))) {} };
     timeout(PATIENCE, ended).await.expect("the server ends it");
