@@ -38,8 +38,15 @@ impl MadeUp {
 
     /// A process that has used so many ticks, started so many seconds after the machine.
     pub(super) fn process(&self, pid: i32, name: &str, state: char, ticks: u64, started: f64) {
+        self.threaded(pid, name, state, 1, ticks, started);
+    }
+
+    /// The same with so many threads, the first of which is in that state.
+    pub(super) fn threaded(&self, pid: i32, name: &str, state: char, threads: u32, ticks: u64, started: f64) {
         let started = (started * rustix::param::clock_ticks_per_second() as f64) as u64;
-        let stat = format!("{pid} ({name}) {state} 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 {started} 1000 256 0\n");
+        let stat = format!(
+            "{pid} ({name}) {state} 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 {threads} 0 {started} 1000 256 0\n"
+        );
         self.write(&format!("{pid}/stat"), &stat);
     }
 }

@@ -179,6 +179,19 @@ mod tests {
     }
 
     #[test]
+    fn a_process_lives_as_long_as_its_last_thread() {
+        let made_up = MadeUp::new();
+        for (threads, up) in [(3, 1.0), (2, 1.0), (1, 0.0), (0, 0.0)] {
+            made_up.threaded(7, "shop", 'Z', threads, 0, 1.0);
+            assert_eq!(
+                look(&mut watch(&made_up, "name: shop"))["up"],
+                up,
+                "its first thread ended, {threads} are left"
+            );
+        }
+    }
+
+    #[test]
     fn processor_time_is_a_difference_between_two_looks_at_the_same_processes() {
         let made_up = MadeUp::new();
         made_up.process(7, "shop", 'S', 1000, 1.0);

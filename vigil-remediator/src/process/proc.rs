@@ -50,10 +50,18 @@ impl Process {
     fn parse(pid: i32, stat: &str) -> Option<Self> {
         // The name stands in brackets and may hold anything: what is counted begins behind it.
         let fields: Vec<_> = stat.rsplit_once(") ")?.1.split(' ').collect();
-        let threads: u32 = fields.get(17)?.parse().ok()?;
-        let is_dead = matches!(*fields.first()?, "Z" | "X") && threads <= 1;
-        (!is_dead).then_some(Self { pid, group: fields.get(2)?.parse().ok()?, started: fields.get(19)?.parse().ok()? })
+        (!is_dead(&fields)).then_some(Self {
+            pid,
+            group: fields.get(2)?.parse().ok()?,
+            started: fields.get(19)?.parse().ok()?,
+        })
     }
+}
+
+/// By the fields behind the name.
+fn is_dead(fields: &[&str]) -> bool {
+    let threads = fields.get(17).and_then(|threads| threads.parse::<u32>().ok());
+    matches!(fields.first(), Some(&("Z" | "X"))) && threads.is_none_or(|threads| threads <= 1)
 }
 
 impl Process {
@@ -112,8 +120,9 @@ pub fn count_named(name: &str) -> usize {
         else {
             return false;
         };
-        let is_dead = matches!(stat.get(to + 2), Some(b'Z' | b'X'));
-        !is_dead && &stat[from + 1..to] == kept
+        let rest = String::from_utf8_lossy(stat.get(to + 2..).unwrap_or_default());
+        let fields: Vec<_> = rest.split(' ').collect();
+        &stat[from + 1..to] == kept && !is_dead(&fields)
     };
     pids().iter().filter(|pid| is_called(pid)).count()
 }
