@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use vigil_program::{FileError, parse_yaml, read_yaml};
 
 use crate::collect::{CheckConfig, HostConfig, ProcessConfig, ScrapeConfig};
 use crate::sample::Tags;
@@ -61,22 +62,9 @@ impl Default for Config {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{path} cannot be read")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is not what it should be; the message names line and key.
-    #[error("{path}: {message}")]
-    Parse {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong, and where.
-        message: String,
-    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A value makes no sense.
     #[error("{key} must be {must}")]
     Value {
@@ -91,23 +79,17 @@ impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`ConfigError::Read`], [`ConfigError::Parse`].
+    /// [`ConfigError::File`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
+        Ok(read_yaml(path)?)
     }
 
     /// Reads a text; `path` is for errors.
     ///
     /// # Errors
-    /// [`ConfigError::Parse`].
+    /// [`ConfigError::File`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        // A file of comments alone is an empty one.
-        let text =
-            if text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#')) { "{}" } else { text };
-        serde_saphyr::from_str(text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })
+        Ok(parse_yaml(text, path)?)
     }
 
     /// Checks what a type alone cannot, after flags and environment had their say.

@@ -70,11 +70,7 @@ async fn main() -> ExitCode {
 
 async fn run(flags: Flags) -> Result<(), Fatal> {
     let mut config = match Config::read(&flags.config) {
-        Err(ConfigError::Read { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound && flags.config.as_os_str() == DEFAULT =>
-        {
-            Config::default()
-        }
+        Err(ConfigError::File(error)) if error.is_missing() && flags.config.as_os_str() == DEFAULT => Config::default(),
         read => read?,
     };
     config.server = flags.server.unwrap_or(config.server);

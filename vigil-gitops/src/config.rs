@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_saphyr::Spanned;
+use vigil_program::{FileError, parse_yaml, read_yaml};
 use vigil_remediator::Seconds;
 
 use crate::pointer::Ignore;
@@ -178,22 +179,9 @@ const LONGEST_COOLDOWN: u64 = 30 * 86_400;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{path} cannot be read")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is not what it should be; the message names line and key.
-    #[error("{path}: {message}")]
-    Parse {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong, and where.
-        message: String,
-    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A source cannot be set up.
     #[error("the source '{name}' cannot be set up")]
     Source {
@@ -208,23 +196,21 @@ impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`ConfigError::Read`], [`ConfigError::Parse`].
+    /// [`ConfigError::File`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
+        Self::checked(read_yaml(path)?, path)
     }
 
     /// Reads a text; `path` is for errors.
     ///
     /// # Errors
-    /// [`ConfigError::Parse`].
+    /// [`ConfigError::File`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        // A file of comments alone is an empty one.
-        let text =
-            if text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#')) { "{}" } else { text };
-        let wrong = |message: String| ConfigError::Parse { path: path.to_owned(), message };
-        let file: File = serde_saphyr::from_str(text).map_err(|error| wrong(error.without_snippet().to_string()))?;
+        Self::checked(parse_yaml(text, path)?, path)
+    }
+
+    fn checked(file: File, path: &Path) -> Result<Self, ConfigError> {
+        let wrong = |message: String| ConfigError::from(FileError::Parse { path: path.to_owned(), message });
         let (mut sources, mut names) = (Vec::new(), BTreeSet::new());
         for (index, written) in file.sources.into_iter().enumerate() {
             let line = written.referenced.line();

@@ -1,8 +1,10 @@
 #![doc = include_str!("../README.md")]
 
+mod file;
 mod logging;
 mod signals;
 
+pub use file::{FileError, parse_yaml, read_yaml};
 pub use logging::{LogFormat, LogLevel, UnknownWord, log_to_stderr, start_logging};
 pub use signals::Signals;
 

@@ -81,9 +81,7 @@ async fn main() -> ExitCode {
 
 fn config(flags: &Flags) -> Result<Config, Fatal> {
     let mut config = match Config::read(&flags.config) {
-        Err(ConfigError::Read { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound && flags.config.as_os_str() == DEFAULT =>
-        {
+        Err(ConfigError::File(error)) if error.is_missing() && flags.config.as_os_str() == DEFAULT => {
             Config::parse("", &flags.config)?
         }
         read => read?,

@@ -11,6 +11,7 @@ use vigil_core::action::ActionType;
 use vigil_core::clock::Clock;
 use vigil_core::remediator::Route;
 use vigil_core::target::TargetPattern;
+use vigil_program::{FileError, parse_yaml, read_yaml};
 
 use crate::executor::Executor;
 use crate::routes::{Routes, Rule, UnknownExecutor};
@@ -114,22 +115,9 @@ pub struct RouteConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{path} cannot be read")]
-    Read {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It is not what it should be; the message names line and key.
-    #[error("{path}: {message}")]
-    Parse {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong, and where.
-        message: String,
-    },
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A value makes no sense.
     #[error("{key} {wrong}")]
     Value {
@@ -155,23 +143,20 @@ impl Config {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`ConfigError::Read`], [`ConfigError::Parse`], [`ConfigError::Value`].
+    /// [`ConfigError::File`], [`ConfigError::Value`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
+        Self::checked(read_yaml(path)?)
     }
 
     /// Reads a text; `path` is for errors.
     ///
     /// # Errors
-    /// [`ConfigError::Parse`], [`ConfigError::Value`].
+    /// [`ConfigError::File`], [`ConfigError::Value`].
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        // A file of comments alone is an empty one.
-        let text =
-            if text.lines().all(|line| line.trim().is_empty() || line.trim().starts_with('#')) { "{}" } else { text };
-        let config: Self = serde_saphyr::from_str(text)
-            .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })?;
+        Self::checked(parse_yaml(text, path)?)
+    }
+
+    fn checked(config: Self) -> Result<Self, ConfigError> {
         let wrong = |key: &str, wrong: &str| Err(ConfigError::Value { key: key.to_owned(), wrong: wrong.to_owned() });
         if !(1.0 / 24.0..=3650.0).contains(&config.keep_keys_days) {
             return wrong("keep_keys_days", "must be at least an hour (0.042) and at most 3650");
