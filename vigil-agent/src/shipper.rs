@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Method, StatusCode};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use vigil_core::clock::Clock;
 use vigil_core::random::{OsRandom, Random};
-use vigil_http::{client_tls, retry_after};
+use vigil_http::{ApiClient, retry_after};
 use vigil_program::chain;
 
 use crate::buffer::{Batch, Buffer};
@@ -19,9 +18,7 @@ use crate::telemetry::Telemetry;
 
 /// Sends one batch after another, the oldest first, until there is none.
 pub(crate) struct Shipper {
-    client: Client,
-    url: Url,
-    api_key: Option<HeaderValue>,
+    client: ApiClient,
     buffer: Arc<Mutex<Buffer>>,
     /// How long it waits between two batches of a backlog.
     pause: Duration,
@@ -60,34 +57,9 @@ impl Shipper {
         telemetry: Arc<Telemetry>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
-        let url = Url::parse(&format!("{}/api/v1/ingest/agent/metrics", server.trim_end_matches('/')));
-        let url = url.map_err(|error| format!("server cannot be read: {error}"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err("server must begin with http:// or https://".to_owned());
-        }
-        let tls = client_tls(&url).map_err(|error| format!("TLS cannot be set up: {error}"))?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .user_agent(concat!("vigil-agent/", env!("CARGO_PKG_VERSION")));
-        let client =
-            client.build().map_err(|error| format!("the HTTP client cannot be set up: {}", error.without_url()))?;
-        let api_key = match api_key_file {
-            Some(path) => {
-                let key = std::fs::read_to_string(path);
-                let key = key.map_err(|error| format!("api_key_file: {}: {error}", path.display()))?;
-                let key = HeaderValue::from_str(key.trim()).map_err(|_| "api_key_file holds no key".to_owned());
-                Some(key.map(|mut key| {
-                    key.set_sensitive(true);
-                    key
-                })?)
-            }
-            None => None,
-        };
+        let client = ApiClient::new(server, api_key_file, TIMEOUT, concat!("vigil-agent/", env!("CARGO_PKG_VERSION")))?;
         let pause = Duration::from_secs_f64(1.0 / per_second);
-        Ok(Self { client, url, api_key, buffer, pause, telemetry, clock, more: Arc::new(Notify::new()) })
+        Ok(Self { client, buffer, pause, telemetry, clock, more: Arc::new(Notify::new()) })
     }
 
     /// Sends until `stop`; then once more what is there, as long as that succeeds and is quick.
@@ -171,12 +143,9 @@ impl Shipper {
             Ok(body) => body,
             Err(error) => return Sent::Lost(error.to_string()),
         };
-        let mut request = self.client.post(self.url.clone()).header("Idempotency-Key", batch.key());
-        request = request.header("Content-Type", "application/json").header("Content-Encoding", "gzip").body(body);
-        if let Some(key) = &self.api_key {
-            request = request.header("X-API-Key", key.clone());
-        }
-        let answer = match request.send().await {
+        let request = self.client.request(Method::POST, &["api", "v1", "ingest", "agent", "metrics"]);
+        let request = request.header("Idempotency-Key", batch.key()).header("Content-Type", "application/json");
+        let answer = match request.header("Content-Encoding", "gzip").body(body).send().await {
             Ok(answer) => answer,
             Err(error) => return Sent::Failed(chain(&error.without_url())),
         };

@@ -5,19 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{ETAG, HeaderValue, IF_MATCH};
-use reqwest::{Client, Method, RequestBuilder, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use vigil_core::clock::Timestamp;
-use vigil_http::client_tls;
+use vigil_http::ApiClient;
 
 /// Vigil, as seen from here.
 #[derive(Debug, Clone)]
-pub(crate) struct Server {
-    client: Client,
-    base: Url,
-    api_key: Option<HeaderValue>,
-}
+pub(crate) struct Server(ApiClient);
 
 /// A policy as it is in force.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,30 +65,8 @@ impl Server {
     /// # Errors
     /// A sentence that names the key of the configuration.
     pub(crate) fn new(url: &str, api_key_file: Option<&Path>) -> Result<Self, String> {
-        let base = Url::parse(url).map_err(|error| format!("server cannot be read: {error}"))?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err("server must begin with http:// or https://".to_owned());
-        }
-        let tls = client_tls(&base).map_err(|error| format!("TLS cannot be set up: {error}"))?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .user_agent(concat!("vigil-gitopsd/", env!("CARGO_PKG_VERSION")));
-        let client =
-            client.build().map_err(|error| format!("the HTTP client cannot be set up: {}", error.without_url()))?;
-        let api_key = match api_key_file {
-            Some(path) => {
-                let key = std::fs::read_to_string(path);
-                let key = key.map_err(|error| format!("api_key_file: {}: {error}", path.display()))?;
-                let mut key = HeaderValue::from_str(key.trim()).map_err(|_| "api_key_file holds no key".to_owned())?;
-                key.set_sensitive(true);
-                Some(key)
-            }
-            None => None,
-        };
-        Ok(Self { client, base, api_key })
+        let agent = concat!("vigil-gitopsd/", env!("CARGO_PKG_VERSION"));
+        Ok(Self(ApiClient::new(url, api_key_file, TIMEOUT, agent)?))
     }
 
     /// All policies by name.
@@ -158,21 +132,11 @@ impl Server {
 
     /// Whether it answers.
     pub(crate) async fn ping(&self) -> Result<(), ServerError> {
-        let mut url = self.base.clone();
-        url.path_segments_mut().expect("http and https URLs have a path").pop_if_empty().push("health");
-        self.call(self.client.get(url)).await.map(drop)
+        self.call(self.0.request(Method::GET, &["health"])).await.map(drop)
     }
 
     fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
-        let mut url = self.base.clone();
-        let mut segments = url.path_segments_mut().expect("http and https URLs have a path");
-        segments.pop_if_empty().extend(["api", "v1"]).extend(path);
-        drop(segments);
-        let request = self.client.request(method, url);
-        match &self.api_key {
-            Some(key) => request.header("X-API-Key", key.clone()),
-            None => request,
-        }
+        self.0.request(method, &[&["api", "v1"], path].concat())
     }
 
     async fn call(&self, request: RequestBuilder) -> Result<reqwest::Response, ServerError> {

@@ -2,6 +2,7 @@
 
 mod api;
 mod body;
+mod client;
 mod config;
 mod crowd;
 #[cfg(feature = "docs")]
@@ -23,6 +24,7 @@ mod serve;
 pub mod simulator;
 mod tls;
 
+pub use client::ApiClient;
 pub use config::{HttpConfig, Origins};
 pub use guard::{Credential, Limits, Peer, Pepper, Rate, TenantLimits};
 pub use remediator::{HttpRemediator, HttpRemediatorError, HttpRemediatorOptions, Secret, client_tls, retry_after};
