@@ -9,9 +9,9 @@ use std::num::NonZeroU32;
 use sqlx::{PgConnection, Row};
 use vigil_core::action::{Action, ActionId, Verification};
 use vigil_core::clock::Timestamp;
-use vigil_core::episode::{Episode, EpisodeChange};
+use vigil_core::episode::{Episode, EpisodeChange, EpisodeId};
 use vigil_core::policy::{PolicyName, Reason};
-use vigil_core::store::{ActionIntent, Admission, AuditEntry, Braked, Guard, StoreError};
+use vigil_core::store::{ActionIntent, Actor, Admission, AuditEntry, Braked, Guard, StoreError};
 use vigil_core::target::Target;
 
 use crate::actions::{busy, last, rate, rate_limited, rated};
@@ -20,7 +20,7 @@ use crate::brakes::{self, braked};
 use crate::connections::Connections;
 use crate::error::Error;
 use crate::idempotency::{self, Taken};
-use crate::row::{self, Reader, at, text, to_json};
+use crate::row::{self, Reader, Statement, at, text, to_json};
 use crate::time::At;
 use crate::{digest, episodes};
 
@@ -51,14 +51,14 @@ async fn admit_alone(
         let lock = digest::number(&["actions per minute", intent.tenant.as_str()]);
         sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(lock).execute(&mut *connection).await?;
     }
-    if let Some(opens) = intent.opens.take() {
-        let Some(opened) = episodes::open_new(connection, opens, opened_at).await? else {
-            return Ok(Admission::Blocked(Reason::EpisodeChanged));
-        };
+    let opens = intent.opens.take();
+    let mut facts = Facts::read(connection, &intent, opens.is_some(), guards, given).await?;
+    let (id, now) = (facts.id, facts.now);
+    // It is written with the action, or with the refusal.
+    let opened = opens.clone().map(|opens| Episode::open(facts.opening, opens, opened_at));
+    if let Some(opened) = &opened {
         intent.episode = Some((opened.id, opened.version));
     }
-    let mut facts = Facts::read(connection, &intent, guards, given).await?;
-    let (id, now) = (facts.id, facts.now);
     // The key first: it is known what the answer will be, unless the guards refuse.
     if let Some(idempotency) = intent.idempotency.clone() {
         let action = intent.clone().into_action(id, now);
@@ -71,39 +71,62 @@ async fn admit_alone(
     let mut refused = None;
     for (place, guard) in guards.iter().enumerate() {
         if !facts.are_about(guard) {
-            facts = Facts::read(connection, &intent, &guards[place..], given).await?;
+            facts = Facts::read(connection, &intent, false, &guards[place..], given).await?;
         }
-        refused = refuse(guard, &facts, now);
+        refused = refuse(guard, &facts, opened.as_ref().or(facts.episode.as_ref()), now);
         if refused.is_some() {
             break;
         }
     }
-    let episode = facts.episode;
+    let is_opened = opened.is_some();
+    let mut episode = opened.or(facts.episode);
     // An episode that is no longer what the planner saw cannot be moved on, whatever the guards say.
     let changed = (intent.episode.is_some() && episode.is_none()).then_some(Reason::EpisodeChanged);
-    if let Some(reason) = refused.or(changed) {
+    if let Some(mut reason) = refused.or(changed) {
+        if let Some(opens) = opens {
+            episode = episodes::open_new(connection, opens, opened_at).await?;
+            if episode.is_none() {
+                reason = Reason::EpisodeChanged;
+            }
+        }
         if let Some(episode) = episode {
             let change = EpisodeChange::Refuse { reason: reason.clone() };
             let given = Some(At(now));
             episodes::change(connection, &intent.tenant, episode.id, episode.version, &change, &intent.actor, given)
                 .await?;
         }
-        if let Some(idempotency) = &intent.idempotency {
-            idempotency::give_back(connection, "actions", &intent.tenant, idempotency).await?;
-        }
-        return Ok(Admission::Blocked(reason));
+        return block(connection, &intent, reason).await;
     }
-    let actor = intent.actor.clone();
-    let action = intent.into_action(id, now);
-    let moved = episode.map(|episode| (episode.admitted(action.id, now), episode.version));
-    insert(connection, &action, moved.as_ref(), &AuditEntry::admitted(&action, &actor)).await?;
+    let action = intent.clone().into_action(id, now);
+    let entry = AuditEntry::admitted(&action, &intent.actor);
+    match episode {
+        Some(episode) if is_opened => {
+            if !insert_opening(connection, &action, &episode, opened_at, &entry).await? {
+                return block(connection, &intent, Reason::EpisodeChanged).await;
+            }
+        }
+        episode => {
+            let moved = episode.map(|episode| (episode.admitted(action.id, now), episode.version));
+            insert(connection, &action, moved.as_ref(), &entry).await?;
+        }
+    }
     Ok(Admission::Admitted(action))
+}
+
+/// Nothing is admitted, and the key may be used again.
+async fn block(connection: &mut PgConnection, intent: &ActionIntent, reason: Reason) -> Result<Admission, Error> {
+    if let Some(idempotency) = &intent.idempotency {
+        idempotency::give_back(connection, "actions", &intent.tenant, idempotency).await?;
+    }
+    Ok(Admission::Blocked(reason))
 }
 
 /// What the guards are judged by, as one statement finds it.
 struct Facts {
     /// The number that the action gets.
     id: ActionId,
+    /// The one of the episode that it opens.
+    opening: EpisodeId,
     now: Timestamp,
     /// The intent's episode, if it is open and still has the version that the planner saw.
     episode: Option<Episode>,
@@ -138,6 +161,7 @@ impl Facts {
     async fn read(
         connection: &mut PgConnection,
         intent: &ActionIntent,
+        opens: bool,
         guards: &[Guard],
         given: Option<At>,
     ) -> Result<Self, Error> {
@@ -162,6 +186,7 @@ impl Facts {
             .bind(asked.busy.as_ref().map(Target::as_str))
             .bind(intent.episode.map(|(id, _)| id.0))
             .bind(asked.rate.map(rate))
+            .bind(opens)
             .fetch_one(connection)
             .await?;
         let reader = Reader::new(&row, "fact");
@@ -179,6 +204,7 @@ impl Facts {
         let now = reader.time("now")?;
         Ok(Self {
             id: ActionId(reader.int("number")?),
+            opening: EpisodeId(reader.int("opening")?),
             now,
             episode: episode.filter(seen),
             revision: reader.maybe_int("in_force")?,
@@ -205,7 +231,8 @@ impl Facts {
 }
 
 pub(crate) const FACTS: &str = concat!(
-    "SELECT nextval(pg_get_serial_sequence('actions', 'id')) AS number, coalesce($4, clock_timestamp()) AS now, \
+    "SELECT nextval(pg_get_serial_sequence('actions', 'id')) AS number, \
+     CASE WHEN $9 THEN nextval(pg_get_serial_sequence('episodes', 'id')) ELSE 0 END AS opening, coalesce($4, clock_timestamp()) AS now, \
      (SELECT revision FROM policies WHERE tenant = $1 AND name = $5 AND enabled) AS in_force, \
      ",
     busy!("$6"),
@@ -223,7 +250,7 @@ pub(crate) const FACTS: &str = concat!(
 );
 
 /// Why a guard does not hold, if it does not.
-fn refuse(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Reason> {
+fn refuse(guard: &Guard, facts: &Facts, episode: Option<&Episode>, now: Timestamp) -> Option<Reason> {
     match guard {
         Guard::Revision { revision, .. } => (facts.revision != Some(*revision)).then_some(Reason::PolicyChanged),
         Guard::Brake => facts.braked.map(|Braked { until }| Reason::Braked { until }),
@@ -241,7 +268,7 @@ fn refuse(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Reason> {
             let ended = last.completed_at.unwrap_or(now);
             (last.completed_at.is_none() || ended >= *since).then_some(Reason::StaleEvidence { since: ended })
         }
-        Guard::Attempts { max } => match &facts.episode {
+        Guard::Attempts { max } => match episode {
             None => Some(Reason::EpisodeChanged),
             Some(episode) if episode.actions >= *max => Some(Reason::Exhausted { actions: episode.actions }),
             Some(_) => None,
@@ -250,15 +277,9 @@ fn refuse(guard: &Guard, facts: &Facts, now: Timestamp) -> Option<Reason> {
     }
 }
 
-/// Action, audit and the episode that it moves on, from the version that it had, in one statement.
-async fn insert(
-    connection: &mut PgConnection,
-    action: &Action,
-    moved: Option<&(Episode, i64)>,
-    entry: &AuditEntry,
-) -> Result<(), Error> {
-    let episode = moved.map(|(episode, _)| episode);
-    let row = audit::bind(sqlx::query(INSERT), entry)?
+/// Binds `$1` to `$30`: the entry, and the action's columns after those that it has from there.
+fn bind<'q>(statement: Statement<'q>, action: &'q Action, entry: &AuditEntry) -> Result<Statement<'q>, Error> {
+    Ok(audit::bind(statement, entry)?
         .bind(action.id.0)
         .bind(action.target.as_str())
         .bind(action.action.as_str())
@@ -278,7 +299,27 @@ async fn insert(
         .bind(at(action.completed_at))
         .bind(At(action.not_before))
         .bind(At(action.expires_at))
-        .bind(at(action.evidence_at))
+        .bind(at(action.evidence_at)))
+}
+
+/// The insertion of an action, up to the FROM that says whether.
+macro_rules! action {
+    () => {
+        "INSERT INTO actions (tenant, id, target, action, status, details, started_at, severity, params, policy, \
+           policy_revision, episode, condition, managed, version, nonce, running_at, completed_at, not_before, expires_at, evidence_at) \
+         SELECT $1, $11, $12, $13, $14, $15, $16, $17, $18::json, $19, $20, $21, $22::json, $23, $24, $25, $26, $27, $28, $29, $30"
+    };
+}
+
+/// Action, audit and the episode that it moves on, from the version that it had, in one statement.
+async fn insert(
+    connection: &mut PgConnection,
+    action: &Action,
+    moved: Option<&(Episode, i64)>,
+    entry: &AuditEntry,
+) -> Result<(), Error> {
+    let episode = moved.map(|(episode, _)| episode);
+    let row = bind(sqlx::query(INSERT), action, entry)?
         .bind(episode.map(|episode| episode.state.as_str()))
         .bind(episode.map(|episode| episode.version))
         .bind(episode.map(|episode| i64::from(episode.actions)))
@@ -294,13 +335,57 @@ async fn insert(
 }
 
 pub(crate) const INSERT: &str = concat!(
-    "WITH admitted AS (INSERT INTO actions (tenant, id, target, action, status, details, started_at, severity, params, policy, \
-       policy_revision, episode, condition, managed, version, nonce, running_at, completed_at, not_before, expires_at, evidence_at) \
-       VALUES ($1, $11, $12, $13, $14, $15, $16, $17, $18::json, $19, $20, $21, $22::json, $23, $24, $25, $26, $27, $28, $29, $30) \
-       RETURNING id)",
+    "WITH admitted AS (",
+    action!(),
+    " RETURNING id)",
     // What `Episode::admitted` changes.
     ", moved AS (UPDATE episodes SET state = $31, version = $32, actions = $33, firing_since = $34, last_action = $11, refusal = NULL \
        WHERE id = $21 AND tenant = $1 AND version = $35 RETURNING id) ",
     entry!(),
     " FROM admitted RETURNING (SELECT count(*) FROM moved)"
+);
+
+/// Action, audit and the episode that it opens, in one statement: all of them, unless an episode is open; whether they were.
+async fn insert_opening(
+    connection: &mut PgConnection,
+    action: &Action,
+    opened: &Episode,
+    opened_at: Timestamp,
+    entry: &AuditEntry,
+) -> Result<bool, Error> {
+    let opening = AuditEntry::opened(opened, &Actor::new("controller"), opened_at);
+    let episode = opened.admitted(action.id, action.started_at);
+    let written = bind(sqlx::query(INSERT_OPENING), action, entry)?
+        .bind(episode.policy.as_str())
+        .bind(episode.target.as_str())
+        .bind(episode.state.as_str())
+        .bind(episode.severity.as_str())
+        .bind(to_json(&episode.condition)?)
+        .bind(episode.version)
+        .bind(At(episode.pending_since))
+        .bind(at(episode.firing_since))
+        .bind(At(episode.known_at))
+        .bind(to_json(&episode.evidence)?)
+        .bind(i64::from(episode.actions))
+        .bind(At(opening.at))
+        .bind(text(&opening.kind))
+        .bind(text(opening.actor.as_str()))
+        .bind(opening.reason.as_deref().map(text))
+        .bind(to_json(&opening.detail)?)
+        .execute(connection)
+        .await?;
+    Ok(written.rows_affected() > 0)
+}
+
+pub(crate) const INSERT_OPENING: &str = concat!(
+    "WITH opened AS (INSERT INTO episodes (tenant, id, policy, target, state, severity, condition, version, pending_since, firing_since, \
+       known_at, evidence, actions, last_action) \
+       VALUES ($1, $21, $31, $32, $33, $34, $35::json, $36, $37, $38, $39, $40::json, $41, $11) \
+       ON CONFLICT (tenant, policy, target) WHERE state <> 'resolved' DO NOTHING RETURNING id), admitted AS (",
+    action!(),
+    " FROM opened RETURNING id), entered AS (INSERT INTO audit (tenant, at, kind, actor, episode, policy, target, reason, detail) \
+       SELECT $1, $42, $43, $44, $21, $31, $32, $45, $46::json FROM opened RETURNING id) ",
+    entry!(),
+    // The entry of the episode comes first.
+    " FROM admitted WHERE (SELECT count(*) FROM entered) > 0"
 );

@@ -51,8 +51,12 @@ fn hot() -> Vec<Hot> {
         hot("scopes due to be judged", scopes::CLAIM, "NULL, 30000000, 100"),
         hot("how things stand", actions::STANDING, "'default', 'p-7', 'web-7', NULL, NULL"),
         hot("how things stand with a limited tenant", actions::STANDING, "'default', 'p-7', 'web-7', NULL, 60"),
-        hot("facts for the guards", admission::FACTS, "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7, NULL"),
-        hot("facts for a limited tenant", admission::FACTS, "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7, 60"),
+        hot("facts for the guards", admission::FACTS, "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7, NULL, true"),
+        hot(
+            "facts for a limited tenant",
+            admission::FACTS,
+            "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7, 60, false",
+        ),
         hot("one action", actions::FIND, "7, 'default', NULL"),
         hot(
             "actions, newest first",
@@ -133,6 +137,14 @@ fn hot() -> Vec<Hot> {
             "'default', now(), 'action.admitted', 'controller', 900000000, 7, 'p-7', 'web-7', NULL, '{}', 900000000, 'web-7', \
              'restart', 'pending', NULL, now(), 'warning', '{}', 'p-7', 1, 7, '{}', true, 1, 1, NULL, NULL, now(), now(), now(), \
              'firing', 2, 1, now(), 1",
+        ),
+        hot(
+            "an action admitted with the episode that it opens",
+            admission::INSERT_OPENING,
+            "'default', now(), 'action.admitted', 'controller', 900000001, 900000001, 'p-7', 'web-8', NULL, '{}', 900000001, 'web-8', \
+             'restart', 'pending', NULL, now(), 'warning', '{}', 'p-7', 1, 900000001, '{}', true, 1, 1, NULL, NULL, now(), now(), \
+             now(), 'p-new', 'web-8', 'firing', 'warning', '{}', 2, now(), now(), now(), '[]', 1, now(), 'episode.opened', \
+             'controller', NULL, '{}'",
         ),
         hot(
             "an action changed",
