@@ -294,6 +294,11 @@ export class VigilClient {
 
     // Queue
 
+    /** How much of one's own is in the queue. */
+    tenantQueue(options?: CallOptions): Promise<T.Schemas['TenantQueue']> {
+        return this.#call('get', '/api/v1/queue', {}, options);
+    }
+
     /** How the queue and its workers do. */
     queueStats(options?: CallOptions): Promise<T.QueueStatus> {
         return this.#call('get', '/api/v1/ui/queue/stats', {}, options);

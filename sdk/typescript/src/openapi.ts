@@ -14,7 +14,8 @@ export interface paths {
         /**
          * Ask for a remediation, or record one
          * @description A `pending` action, the default, is carried out: never two at a time on one target, so that it may wait, and held back by
-         *     no cooldown. An action of any other status is the record of something done elsewhere.
+         *     no cooldown. An action of any other status is the record of something done elsewhere, and does not count among those that the
+         *     tenant may have in a minute.
          */
         post: operations["create_action"];
         delete?: never;
@@ -540,6 +541,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/queue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show how much of the tenant waits in the queue
+         * @description When it cannot be asked the answer is 503, never zeros.
+         */
+        get: operations["tenant_queue"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/queue/dead": {
         parameters: {
             query?: never;
@@ -703,7 +724,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Show the queue as it is now
+         * Show the queue of all tenants as it is now
          * @description When it cannot be asked the answer is 503, never zeros.
          */
         get: operations["queue_stats"];
@@ -1256,7 +1277,7 @@ export interface components {
          * @description One check between violation and action.
          * @enum {string}
          */
-        Gate: "enabled" | "brake" | "target" | "for" | "autonomy" | "attempts" | "exclusion" | "cooldown" | "freshness";
+        Gate: "enabled" | "brake" | "target" | "for" | "autonomy" | "attempts" | "exclusion" | "cooldown" | "freshness" | "rate";
         /** @description The process answers. */
         Health: {
             /** @description Always `vigil`. */
@@ -2083,6 +2104,21 @@ export interface components {
         TargetPattern: string;
         /** @description Whose it is. */
         Tenant: string;
+        /** @description What of the tenant is in the queue. */
+        TenantQueue: {
+            /**
+             * Format: int64
+             * @description How many of its tasks were given up and wait for a person.
+             */
+            dead: number;
+            /**
+             * Format: int64
+             * @description How many of its tasks wait to be claimed, due retries among them.
+             */
+            queue_depth: number;
+            /** @description Whose. */
+            tenant: components["schemas"]["Tenant"];
+        };
         /** @description Met when any fresh series of the metric is above (`metric_exceeds`) or below (`metric_below`) the threshold; unknown when none is fresh. */
         Threshold: {
             /** @description The metric's name. */
@@ -3230,6 +3266,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Range"];
+                };
+            };
+        };
+    };
+    tenant_queue: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Names the request in the answer and in the log. Kept if it is 1 to 128 visible ASCII characters, else a new one takes its place. */
+                "X-Request-Id"?: components["parameters"]["RequestId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The tenant's own */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["RequestId"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TenantQueue"];
                 };
             };
         };

@@ -59,6 +59,7 @@ const CALLS: { [M in Method]: (client: Pick<VigilClient, Method>) => unknown } =
     resetEpisode: (vigil) => vigil.resetEpisode(1, 'have another try'),
     getBrake: (vigil) => vigil.getBrake(),
     setBrake: (vigil) => vigil.setBrake({ state: 'stopped', reason: 'a test', until: '2999-01-01T00:00:00Z' }),
+    tenantQueue: (vigil) => vigil.tenantQueue(),
     queueStats: (vigil) => vigil.queueStats(),
     listDeadLetters: (vigil) => vigil.listDeadLetters({ limit: 10 }),
     retryDeadLetter: (vigil) => vigil.retryDeadLetter('task_1'),
