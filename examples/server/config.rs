@@ -251,6 +251,7 @@ fn http(flags: &Flags, file: &File, pepper: Option<Pepper>) -> Result<HttpConfig
         metrics_enabled: flags.metrics_enabled.or(file.metrics_enabled).unwrap_or(defaults.metrics_enabled),
         body_limit: file.http.body_limit_bytes.unwrap_or(defaults.body_limit),
         batch_limit: file.http.batch_limit_bytes.unwrap_or(defaults.batch_limit),
+        body_memory: file.http.body_memory_bytes.unwrap_or(defaults.body_memory),
         request_timeout: file.request_timeout().unwrap_or(defaults.request_timeout),
         header_timeout: file.header_timeout().unwrap_or(defaults.header_timeout),
         max_connections: file.http.max_connections.unwrap_or(defaults.max_connections),

@@ -93,6 +93,7 @@ pub(crate) struct Pool {
 pub(crate) struct Http {
     pub(crate) body_limit_bytes: Option<usize>,
     pub(crate) batch_limit_bytes: Option<usize>,
+    pub(crate) body_memory_bytes: Option<usize>,
     request_timeout_seconds: Option<Seconds>,
     header_timeout_seconds: Option<Seconds>,
     pub(crate) max_connections: Option<usize>,

@@ -18,7 +18,7 @@ use vigil_core::remediator::{DryRun, Remediator, RemediatorRouter};
 use vigil_core::store::Store;
 use vigil_http::simulator::Simulator;
 use vigil_http::{HttpRemediator, Tls, probes, router, serve};
-use vigil_program::{Signals, chain, start_logging};
+use vigil_program::{Signals, chain, raise_open_files, start_logging};
 use vigil_queue_redis::RedisQueue;
 use vigil_store_postgres::PostgresStore;
 use vigil_store_sqlite::SqliteStore;
@@ -34,6 +34,9 @@ mod shown;
 
 use config::{Config, Database};
 use flags::{Command, Flags};
+
+/// How many files the server has open beside its clients' connections: database, queue, remediator, at most about.
+const OTHER_FILES: u64 = 128;
 
 /// Anything that stops the start is one sentence for whoever started it.
 type Fatal = Box<dyn std::error::Error + Send + Sync>;
@@ -65,6 +68,10 @@ async fn main() -> ExitCode {
 async fn run(mut config: Config) -> Result<(), Fatal> {
     config.http.shown = shown::shown(&config);
     start_logging("server", config.log_level, config.log_format);
+    let open_files = raise_open_files();
+    if open_files.is_some_and(|files| files < config.http.max_connections as u64 + OTHER_FILES) {
+        tracing::warn!(open_files, "the limit of open files (ulimit -Hn) is too low for http.max_connections");
+    }
     let backend = Backend::open(&config.database).await?;
     let clock = Arc::new(StoreClock::default());
     let mut vigil = Vigil::builder().store(backend.store()).store_clock(clock.clone());

@@ -1,8 +1,10 @@
-//! Bodies: [`JsonBody`], [`OptionalBody`] and [`KeyedBody`], bounded in size, time and depth.
+//! Bodies: [`JsonBody`], [`OptionalBody`] and [`KeyedBody`], bounded in size, time, depth and weight.
 
 use std::io::Read;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use axum::body::{Body, Bytes, HttpBody};
+use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
@@ -10,6 +12,7 @@ use flate2::read::GzDecoder;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use vigil_core::policy::FieldError;
@@ -18,6 +21,10 @@ use vigil_core::store::Idempotency;
 use crate::fields::{error, escape};
 use crate::problem::{ApiError, Kind};
 use crate::router::App;
+use crate::structure::weight;
+
+/// How many values a body may have that is read as a whole: each takes up to 700 bytes, an object of one field say.
+const WEIGHT: usize = 20_000;
 
 /// How many bytes a body may have on this route, when it is not the usual number.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +37,8 @@ impl FromRequest<App> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (parts, bytes) = read(request, app).await?;
-        Ok(Self(json(&parts, &bytes)?))
+        let (_, text) = text(request, app).await?;
+        Ok(Self(value(&text, "", WEIGHT)?))
     }
 }
 
@@ -42,8 +49,11 @@ impl FromRequest<App> for OptionalBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (parts, bytes) = read(request, app).await?;
-        if bytes.is_empty() { Ok(Self(None)) } else { Ok(Self(Some(json(&parts, &bytes)?))) }
+        let (parts, read) = read(request, app).await?;
+        if read.bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(value(&Text::of(&parts, read)?, "", WEIGHT)?)))
     }
 }
 
@@ -68,13 +78,82 @@ impl FromRequest<App> for KeyedBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (parts, bytes) = read(request, app).await?;
-        let idempotency = idempotency(&parts, &bytes)?;
-        Ok(Self { json: json(&parts, &bytes)?, idempotency })
+        let (parts, text) = text(request, app).await?;
+        let idempotency = idempotency(&parts, text.as_bytes())?;
+        Ok(Self { json: value(&text, "", WEIGHT)?, idempotency })
     }
 }
 
-fn idempotency(parts: &Parts, body: &[u8]) -> Result<Option<Idempotency>, ApiError> {
+/// A body that is said to be JSON, and UTF-8. It keeps its room for as long as it lives.
+pub(crate) struct Text {
+    text: String,
+    _room: Room,
+}
+
+impl Text {
+    fn of(parts: &Parts, Whole { bytes, room }: Whole) -> Result<Self, ApiError> {
+        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let is_json =
+            essence.strip_prefix("application/").is_some_and(|kind| kind == "json" || kind.ends_with("+json"));
+        if !is_json {
+            return Err(ApiError::new(Kind::UnsupportedMediaType, "Send JSON, with Content-Type: application/json."));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let valid = error.utf8_error().valid_up_to();
+            ApiError::new(Kind::Malformed, format!("The body is not UTF-8 at byte {valid}."))
+        })?;
+        Ok(Self { text, _room: room })
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Reads a body as text.
+pub(crate) async fn text(request: Request, app: &App) -> Result<(Parts, Text), ApiError> {
+    let (parts, read) = read(request, app).await?;
+    let text = Text::of(&parts, read)?;
+    Ok((parts, text))
+}
+
+/// Room for the large bodies of all requests together. What fits into [`BodyRoom::FREE`] needs none, so that those who send
+/// little pass those who send much, or never end.
+#[derive(Debug)]
+pub(crate) struct BodyRoom(Arc<Semaphore>);
+
+/// What one body has of it.
+type Room = Option<OwnedSemaphorePermit>;
+
+impl BodyRoom {
+    /// How many bytes of a body are free.
+    const FREE: usize = 64 * 1024;
+    /// What is counted as one.
+    const PIECE: usize = 1024;
+
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new((bytes / Self::PIECE).min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Makes it enough for so many bytes, if there is as much.
+    fn widen(&self, room: &mut Room, bytes: usize) -> bool {
+        let wanted = bytes.saturating_sub(Self::FREE).div_ceil(Self::PIECE);
+        let more = wanted.saturating_sub(room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        let Ok(more) = u32::try_from(more) else { return false };
+        let Ok(more) = self.0.clone().try_acquire_many_owned(more) else { return false };
+        match room {
+            Some(room) => room.merge(more),
+            None => *room = Some(more),
+        }
+        true
+    }
+}
+
+pub(crate) fn idempotency(parts: &Parts, body: &[u8]) -> Result<Option<Idempotency>, ApiError> {
     const MAX: usize = 255;
     let Some(sent) = parts.headers.get("idempotency-key") else { return Ok(None) };
     let sane = |key: &&str| (1..=MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
@@ -90,7 +169,13 @@ fn idempotency(parts: &Parts, body: &[u8]) -> Result<Option<Idempotency>, ApiErr
     Ok(Some(Idempotency { key: key.to_owned(), fingerprint }))
 }
 
-async fn read(request: Request, app: &App) -> Result<(Parts, Bytes), ApiError> {
+/// A body as it was meant: unfolded.
+struct Whole {
+    bytes: Vec<u8>,
+    room: Room,
+}
+
+async fn read(request: Request, app: &App) -> Result<(Parts, Whole), ApiError> {
     let (parts, body) = request.into_parts();
     let limit = parts.extensions.get::<BodyLimit>().map_or(app.config.body_limit, |limit| limit.0);
     let too_large = || ApiError::new(Kind::TooLarge, format!("The body may have at most {limit} bytes."));
@@ -99,34 +184,43 @@ async fn read(request: Request, app: &App) -> Result<(Parts, Bytes), ApiError> {
         return Err(too_large()); // the client waits for a word before it sends
     }
     let slow = |_| ApiError::new(Kind::SlowBody, "The body did not arrive in time.");
-    let collected = tokio::time::timeout(app.config.body_timeout, collect(body, limit)).await.map_err(slow)??;
-    let collected = collected.ok_or_else(too_large)?;
-    let encoding = parts.headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default().trim());
-    match encoding {
-        None | Some("" | "identity") => Ok((parts, collected)),
+    let collected = collect(body, limit, &app.gates.bodies);
+    let collected = tokio::time::timeout(app.config.body_timeout, collected).await.map_err(slow)??;
+    let mut read = collected.ok_or_else(too_large)?;
+    match parts.headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default().trim()) {
+        None | Some("" | "identity") => {}
         Some(gzip) if gzip.eq_ignore_ascii_case("gzip") => {
-            Ok((parts, unzip(&collected, limit)?.ok_or_else(too_large)?))
+            read.bytes = unzip(&read.bytes, limit)?.ok_or_else(too_large)?;
+            if !app.gates.bodies.widen(&mut read.room, read.bytes.len()) {
+                return Err(crowded());
+            }
         }
         Some(_) => {
-            Err(ApiError::new(Kind::UnsupportedMediaType, "Send the body as it is, or with Content-Encoding: gzip."))
+            let detail = "Send the body as it is, or with Content-Encoding: gzip.";
+            return Err(ApiError::new(Kind::UnsupportedMediaType, detail));
         }
     }
+    Ok((parts, read))
+}
+
+fn crowded() -> ApiError {
+    ApiError::unavailable("Too many large bodies arrive at once; try again later.").waiting(1)
 }
 
 /// What was compressed, or `None` if it is more than `limit`: a small body may unfold to any size.
-fn unzip(body: &[u8], limit: usize) -> Result<Option<Bytes>, ApiError> {
+fn unzip(body: &[u8], limit: usize) -> Result<Option<Vec<u8>>, ApiError> {
     let mut plain = Vec::new();
     let read = GzDecoder::new(body).take(limit as u64 + 1).read_to_end(&mut plain);
     read.map_err(|error| ApiError::new(Kind::Malformed, format!("The body is not gzip: {error}.")))?;
-    Ok((plain.len() <= limit).then(|| plain.into()))
+    Ok((plain.len() <= limit).then_some(plain))
 }
 
-/// The body's bytes, or `None` if they are more than `limit`. Then some of the rest is read and dropped: a client that is
-/// cut off while it sends would see a broken connection, not the answer.
-async fn collect(body: Body, limit: usize) -> Result<Option<Bytes>, ApiError> {
+/// The body's bytes, or `None` if they are more than `limit`. Then, or when there is no room, some of the rest is read and
+/// dropped: a client that is cut off while it sends would see a broken connection, not the answer.
+async fn collect(body: Body, limit: usize, bodies: &BodyRoom) -> Result<Option<Whole>, ApiError> {
     let drop_at = limit.saturating_mul(4).max(16 * 1024 * 1024);
     let mut stream = body.into_data_stream();
-    let mut collected = Vec::new();
+    let mut kept = Some(Whole { bytes: Vec::new(), room: None });
     let mut seen = 0usize;
     while let Some(chunk) = stream.next().await {
         let chunk = chunk.map_err(|_| ApiError::new(Kind::Malformed, "The body broke off."))?;
@@ -134,32 +228,35 @@ async fn collect(body: Body, limit: usize) -> Result<Option<Bytes>, ApiError> {
         if seen > drop_at {
             break;
         }
-        if seen <= limit {
-            collected.extend_from_slice(&chunk);
-        } else {
-            collected = Vec::new();
-        }
+        kept = kept.filter(|_| seen <= limit).and_then(|mut read| {
+            let fits = bodies.widen(&mut read.room, seen);
+            read.bytes.extend_from_slice(&chunk);
+            fits.then_some(read)
+        });
     }
-    Ok((seen <= limit).then(|| collected.into()))
+    if seen > limit { Ok(None) } else { kept.map(Some).ok_or_else(crowded) }
 }
 
-fn json(parts: &Parts, bytes: &[u8]) -> Result<Value, ApiError> {
-    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let is_json = essence.strip_prefix("application/").is_some_and(|kind| kind == "json" || kind.ends_with("+json"));
-    if !is_json {
-        return Err(ApiError::new(Kind::UnsupportedMediaType, "Send JSON, with Content-Type: application/json."));
+/// Text that is JSON, of at most `most` values; `base` is the pointer to where it stands in the body.
+pub(crate) fn value(text: &str, base: &str, most: usize) -> Result<Value, ApiError> {
+    if weight(text) > most {
+        let what = if base.is_empty() { "The body" } else { base };
+        return Err(ApiError::new(Kind::Malformed, format!("{what} has more than {most} values.")));
     }
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| ApiError::new(Kind::Malformed, format!("The body is not UTF-8 at byte {}.", e.valid_up_to())))?;
-    serde_json::from_str(text).map_err(|error| {
-        let wrong = numbers_that_are_none(text);
-        if wrong.is_empty() {
-            ApiError::new(Kind::Malformed, format!("The body is not JSON: {error}."))
-        } else {
-            ApiError::invalid(wrong)
-        }
-    })
+    serde_json::from_str(text).map_err(|error| not_json(text, base, &error))
+}
+
+/// Why text is not JSON.
+pub(crate) fn not_json(text: &str, base: &str, error: &serde_json::Error) -> ApiError {
+    let mut wrong = if weight(text) > WEIGHT { Vec::new() } else { numbers_that_are_none(text) };
+    if wrong.is_empty() {
+        let what = if base.is_empty() { "The body" } else { base };
+        return ApiError::new(Kind::Malformed, format!("{what} is not JSON: {error}."));
+    }
+    for number in &mut wrong {
+        number.pointer.insert_str(0, base);
+    }
+    ApiError::invalid(wrong)
 }
 
 /// Producers write `NaN`, `Infinity` or `1e999`, which no JSON parser takes. If that is all that is wrong with `text`,

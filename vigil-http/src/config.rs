@@ -23,6 +23,9 @@ pub struct HttpConfig {
     pub body_limit: usize,
     /// How many bytes a batch of samples may have.
     pub batch_limit: usize,
+    /// How many bytes the large bodies of all requests together may have; what would be more is 503. Of each body 64 KiB
+    /// are not counted.
+    pub body_memory: usize,
     /// How long a body may take to arrive; then 408.
     pub body_timeout: Duration,
     /// How long a request may take in all; then 504.
@@ -64,6 +67,7 @@ impl Default for HttpConfig {
             metrics_enabled: true,
             body_limit: 1024 * 1024,
             batch_limit: 8 * 1024 * 1024,
+            body_memory: 32 * 1024 * 1024,
             body_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(60),
             ping_timeout: Duration::from_secs(1),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod api;
+mod batch;
 mod body;
 mod client;
 mod config;
@@ -22,6 +23,7 @@ mod router;
 mod schema;
 mod serve;
 pub mod simulator;
+mod structure;
 mod tls;
 
 pub use client::ApiClient;

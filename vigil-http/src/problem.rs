@@ -23,7 +23,7 @@ use crate::request_id::RequestId;
 const RETRY: Duration = Duration::from_secs(5);
 
 /// How many wrong fields an answer lists: a batch of thousands of bad samples must not make an answer of megabytes.
-const MAX_ERRORS: usize = 100;
+pub(crate) const MAX_ERRORS: usize = 100;
 
 /// Why a request is not answered as asked.
 #[derive(Debug, Clone)]

@@ -23,6 +23,9 @@ use crate::guard::Peer;
 use crate::live::Closing;
 use crate::tls::Tls;
 
+/// How many bytes the head of a request may have, which a connection keeps until it is whole; then 431. hyper's own bound is
+/// 400 KiB: with as many connections as may be, a gigabyte.
+const HEAD: usize = 32 * 1024;
 /// How long the oldest connection is given to make room before the next one is asked as well.
 const ROOM: Duration = Duration::from_millis(2);
 /// How long a connection that was asked to end may finish what it has begun to send before it began any request.
@@ -48,7 +51,7 @@ pub async fn serve(
     let router = router.layer(Extension(closing.clone()));
     // HTTP/1 only: the reading of the version that tells HTTP/2 apart has no timeout.
     let mut http = Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout);
+    http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).max_buf_size(HEAD);
     let (mut crowd, mut connections) = (Crowd::default(), JoinSet::new());
     let mut next: Option<(TcpStream, SocketAddr)> = None;
 

@@ -351,3 +351,26 @@ async fn a_wrong_path_or_query_is_refused() {
     }
     assert_eq!(world.written().await, before);
 }
+
+/// What is small enough as text, and would be a hundred times as much as values.
+#[tokio::test]
+async fn a_body_that_weighs_more_than_it_has_bytes_is_refused() {
+    let world = inhabited().await;
+    let before = world.written().await;
+    let heavy = |values: usize| format!("[{}0]", "{\"\":0},".repeat(values));
+    for (path, most) in [(INGEST, 20_000), (AGENT, 1_000)] {
+        let sample = |values| format!(r#"{{"name": "cpu", "value": 1, "more": {}}}"#, heavy(values));
+        let answer = world.json("POST", path, sample(most)).await;
+        answer.assert_problem(400);
+        assert!(answer.json()["detail"].as_str().unwrap().contains("values"), "{}", answer.json());
+    }
+    let answer = world.json("POST", AGENT, heavy(100_000)).await;
+    answer.assert_problem(422);
+    assert_eq!(answer.json()["errors"].as_array().map(Vec::len), Some(100), "as many as are told");
+    let sample = r#"{"name": "cpu", "value": 1}"#;
+    let many = format!("[{}{sample}]", format!("{sample},").repeat(50_000));
+    let answer = world.json("POST", AGENT, many).await;
+    answer.assert_problem(422);
+    assert!(answer.json()["detail"].as_str().unwrap().contains("50000"), "{}", answer.json());
+    assert_eq!(world.written().await, before);
+}

@@ -2,10 +2,12 @@
 
 mod file;
 mod logging;
+mod open_files;
 mod signals;
 
 pub use file::{FileError, parse_yaml, read_yaml};
 pub use logging::{LogFormat, LogLevel, UnknownWord, log_to_stderr, start_logging};
+pub use open_files::raise_open_files;
 pub use signals::Signals;
 
 /// An error with all its causes in one line.

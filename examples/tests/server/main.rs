@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used)] // tests run processes, spawn clients and read their own knobs
 
+mod abuse;
 mod chaos;
 mod check;
 mod cluster;

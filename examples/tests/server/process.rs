@@ -34,6 +34,14 @@ pub(crate) fn command(folder: &Path) -> Command {
     command
 }
 
+/// The same with a low soft limit of open files, as a shell or systemd would hand out.
+pub(crate) fn command_with_few_files(folder: &Path, files: usize) -> Command {
+    let mut command = Command::new("sh");
+    command.current_dir(folder).env_clear().kill_on_drop(true).stdin(Stdio::null());
+    command.args(["-c", &format!("ulimit -Sn {files} && exec \"$0\" \"$@\"")]).arg(binary());
+    command
+}
+
 /// Runs a command that must not start, and answers what it says.
 pub(crate) async fn refused(mut command: Command) -> String {
     let output = timeout(PATIENCE, command.output()).await.expect("it ends at once").expect("it can be run");

@@ -13,6 +13,7 @@ use vigil_core::policy::FieldError;
 use vigil_core::store::{Idempotency, MetricBatch};
 
 use crate::api::health::by_store;
+use crate::batch::BatchBody;
 use crate::body::KeyedBody;
 use crate::dto::ServiceHealth;
 use crate::extract::Caller;
@@ -47,10 +48,11 @@ pub(crate) struct Ingested {
 pub(crate) async fn one(
     State(app): State<App>,
     caller: Caller,
-    body: KeyedBody,
+    KeyedBody { json, idempotency }: KeyedBody,
 ) -> Result<(StatusCode, Json<Ingested>), ApiError> {
-    let metric = metric(&app, &caller, &body.json, "").map_err(ApiError::invalid)?;
-    let ids = record(&app, caller, vec![metric], body.idempotency).await?;
+    let metric = metric(&app, &caller, &json, "").map_err(ApiError::invalid)?;
+    drop(json); // it may have much beside the sample, which may wait
+    let ids = record(&app, caller, vec![metric], idempotency).await?;
     let metric_id = first(&ids)?;
     Ok((StatusCode::CREATED, Json(Ingested { ok: true, metric_id, message: "Metric ingested successfully" })))
 }
@@ -88,25 +90,12 @@ pub(crate) struct BatchIngested {
 pub(crate) async fn some(
     State(app): State<App>,
     caller: Caller,
-    body: KeyedBody,
+    body: BatchBody,
 ) -> Result<(StatusCode, Json<BatchIngested>), ApiError> {
-    let (items, base) = match &body.json {
-        Value::Array(items) => (Some(items), ""),
-        Value::Object(object) if object.contains_key("metrics") => {
-            let list = object["metrics"].as_array();
-            (Some(list.ok_or_else(|| ApiError::field("/metrics", "must be a list of metrics"))?), "/metrics")
-        }
-        _ => (None, ""),
-    };
-    let metrics = match items {
-        Some(items) if items.is_empty() => return Err(ApiError::field(base, "must have at least one metric")),
-        Some(items) => all(items.iter().zip(0..).map(|(item, index)| {
-            let base = format!("{base}/{index}");
-            metric(&app, &caller, item, &base)
-        }))?,
-        None => all([metric(&app, &caller, &body.json, "")])?,
-    };
-    let ids = record(&app, caller, metrics, body.idempotency).await?;
+    let metrics = body.each(|item, base| metric(&app, &caller, item, base))?;
+    let idempotency = body.idempotency.clone();
+    drop(body); // the samples are as much again, and may wait
+    let ids = record(&app, caller, metrics, idempotency).await?;
     let message = match ids.len() {
         1 => "Metric ingested successfully".to_owned(),
         n => format!("{n} metrics ingested successfully"),
@@ -143,18 +132,6 @@ async fn record(
 /// Every store gives one id a sample, and no batch is empty; anything else is a defect of the store.
 fn first(ids: &[MetricId]) -> Result<MetricId, ApiError> {
     ids.first().copied().ok_or_else(ApiError::internal)
-}
-
-fn all(read: impl IntoIterator<Item = Result<Metric, Vec<FieldError>>>) -> Result<Vec<Metric>, ApiError> {
-    let mut metrics = Vec::new();
-    let mut errors = Vec::new();
-    for item in read {
-        match item {
-            Ok(metric) => metrics.push(metric),
-            Err(found) => errors.extend(found),
-        }
-    }
-    if errors.is_empty() { Ok(metrics) } else { Err(ApiError::invalid(errors)) }
 }
 
 /// Reads one sample. Unknown fields are ignored: agents send extras.

@@ -15,6 +15,7 @@ use vigil_core::key::{Access, ApiKey, KeyDigest, KeyId, Role};
 use vigil_core::store::Actor;
 use vigil_core::tenant::TenantId;
 
+use crate::body::BodyRoom;
 use crate::problem::{ApiError, Kind};
 use crate::router::App;
 
@@ -112,6 +113,7 @@ impl Caller {
 pub(crate) struct Gates {
     in_flight: Semaphore,
     rate: Option<RateGate>,
+    pub(crate) bodies: BodyRoom,
     pub(crate) tenants: TenantGates,
 }
 
@@ -120,6 +122,7 @@ impl Gates {
         Self {
             in_flight: Semaphore::new(config.max_in_flight.min(Semaphore::MAX_PERMITS)),
             rate: config.rate.map(RateGate::new),
+            bodies: BodyRoom::new(config.body_memory),
             tenants: TenantGates::new(config.limits.clone()),
         }
     }
