@@ -4,7 +4,10 @@ The document says by its schemas what is taken. A few rules no schema can say: a
 although it fits its schema. Such an answer is excluded only if every single error in it is one of these.
 """
 
+import ast
+import gc
 import re
+import threading
 
 import schemathesis
 
@@ -52,6 +55,36 @@ def is_beyond_schemas(response):
 
 @schemathesis.hook
 def filter_failure(context, failure, case, response):
-    """Keeps a failure unless it is a refusal for a rule above."""
-    refused = type(failure).__name__ == "RejectedPositiveData"
-    return not (refused and is_beyond_schemas(response))
+    """Keeps a failure unless it is a refusal for a rule above, or a refusal that is taken for none."""
+    kind = type(failure).__name__
+    refused = kind == "RejectedPositiveData" and is_beyond_schemas(response)
+    # `If-Match` is looked at before the body: 412 refuses a wrong body as well.
+    refused |= kind == "AcceptedNegativeData" and response.status_code == 412
+    return not refused
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Sends headers as text: what the tool takes over from an earlier answer (`X-Request-Id: 539`) it takes for a number."""
+    for name, value in (case.headers or {}).items():
+        if not isinstance(value, (str, bytes)):
+            case.headers[name] = str(value)
+
+
+_parse, _parsing = ast.parse, threading.RLock()
+
+
+def _parse_alone(*arguments, **options):
+    with _parsing:
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            return _parse(*arguments, **options)
+        finally:
+            if collects:
+                gc.enable()
+
+
+# CPython 3.11 counts the depth of `ast.parse` for all threads together, and for what is parsed while garbage is collected in the
+# middle of it (github.com/python/cpython/issues/106905): then the tool ends with "AST constructor recursion depth mismatch".
+ast.parse = _parse_alone

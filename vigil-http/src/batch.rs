@@ -6,7 +6,7 @@ use serde_json::Value;
 use vigil_core::policy::FieldError;
 use vigil_core::store::Idempotency;
 
-use crate::body::{self, Text};
+use crate::body::{self, BodyRoom, Text};
 use crate::problem::{ApiError, MAX_ERRORS};
 use crate::router::App;
 use crate::structure::{member, parts};
@@ -40,15 +40,27 @@ impl BatchBody {
     ///
     /// # Errors
     /// 400 if it is not JSON, 422 if the list is none, is empty or too long, or for what `read` finds.
-    pub(crate) fn each<T>(
-        &self,
+    pub(crate) async fn each<T: Send + 'static>(
+        self,
+        app: &App,
+        read: impl FnMut(&Value, &str) -> Result<T, Vec<FieldError>> + Send + 'static,
+    ) -> Result<Vec<T>, ApiError> {
+        if self.text.len() <= BodyRoom::FREE {
+            return Self::read(&self.text, read);
+        }
+        body::heavily(app, move || Self::read(&self.text, read)).await?
+    }
+
+    fn read<T>(
+        text: &str,
         mut read: impl FnMut(&Value, &str) -> Result<T, Vec<FieldError>>,
     ) -> Result<Vec<T>, ApiError> {
-        let text: &str = &self.text;
         serde_json::from_str::<IgnoredAny>(text).map_err(|error| body::not_json(text, "", &error))?;
-        let (list, base) = match member(text, Self::KEY).filter(|_| text.trim_start().starts_with('{')) {
+        let whole = text.trim();
+        let listed = if whole.starts_with('{') { member(whole, Self::KEY) } else { None };
+        let (list, base) = match listed {
             Some(list) => (list, format!("/{}", Self::KEY)),
-            None => (text.trim(), String::new()),
+            None => (whole, String::new()),
         };
         if !list.starts_with('[') {
             if !base.is_empty() {

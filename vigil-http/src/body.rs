@@ -19,7 +19,7 @@ use vigil_core::policy::FieldError;
 use vigil_core::store::Idempotency;
 
 use crate::fields::{error, escape};
-use crate::problem::{ApiError, Kind};
+use crate::problem::{ApiError, Kind, chain};
 use crate::router::App;
 use crate::structure::weight;
 
@@ -123,7 +123,7 @@ pub(crate) async fn text(request: Request, app: &App) -> Result<(Parts, Text), A
 
 /// Room for the large bodies of all requests together. What fits into [`BodyRoom::FREE`] needs none, so that those who send
 /// little pass those who send much, or never end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct BodyRoom(Arc<Semaphore>);
 
 /// What one body has of it.
@@ -131,7 +131,7 @@ type Room = Option<OwnedSemaphorePermit>;
 
 impl BodyRoom {
     /// How many bytes of a body are free.
-    const FREE: usize = 64 * 1024;
+    pub(crate) const FREE: usize = 64 * 1024;
     /// What is counted as one.
     const PIECE: usize = 1024;
 
@@ -190,10 +190,9 @@ async fn read(request: Request, app: &App) -> Result<(Parts, Whole), ApiError> {
     match parts.headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default().trim()) {
         None | Some("" | "identity") => {}
         Some(gzip) if gzip.eq_ignore_ascii_case("gzip") => {
-            read.bytes = unzip(&read.bytes, limit)?.ok_or_else(too_large)?;
-            if !app.gates.bodies.widen(&mut read.room, read.bytes.len()) {
-                return Err(crowded());
-            }
+            let bodies = app.gates.bodies.clone();
+            let unfolded = heavily(app, move || unzip(read, limit, &bodies)).await??;
+            read = unfolded.ok_or_else(too_large)?;
         }
         Some(_) => {
             let detail = "Send the body as it is, or with Content-Encoding: gzip.";
@@ -207,12 +206,38 @@ fn crowded() -> ApiError {
     ApiError::unavailable("Too many large bodies arrive at once; try again later.").waiting(1)
 }
 
+/// Work that takes milliseconds, beside those who wait for none, and never so much of it at once that they have no turn.
+pub(crate) async fn heavily<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    // Never closed. The work keeps its turn to its end, also when nobody waits for it any more.
+    let turn = app.gates.heavy.clone().acquire_owned().await;
+    let done = tokio::task::spawn_blocking(move || (work(), drop(turn)).0).await;
+    done.map_err(|error| {
+        tracing::error!(error = chain(&error), "a body cannot be read");
+        ApiError::internal()
+    })
+}
+
 /// What was compressed, or `None` if it is more than `limit`: a small body may unfold to any size.
-fn unzip(body: &[u8], limit: usize) -> Result<Option<Vec<u8>>, ApiError> {
-    let mut plain = Vec::new();
-    let read = GzDecoder::new(body).take(limit as u64 + 1).read_to_end(&mut plain);
-    read.map_err(|error| ApiError::new(Kind::Malformed, format!("The body is not gzip: {error}.")))?;
-    Ok((plain.len() <= limit).then_some(plain))
+fn unzip(Whole { bytes, mut room }: Whole, limit: usize, bodies: &BodyRoom) -> Result<Option<Whole>, ApiError> {
+    let mut unfolding = GzDecoder::new(&*bytes);
+    let (mut plain, mut piece) = (Vec::new(), vec![0; BodyRoom::FREE]);
+    loop {
+        let read = unfolding.read(&mut piece);
+        let read = read.map_err(|error| ApiError::new(Kind::Malformed, format!("The body is not gzip: {error}.")))?;
+        if read == 0 {
+            return Ok(Some(Whole { bytes: plain, room }));
+        }
+        if plain.len() + read > limit {
+            return Ok(None);
+        }
+        if !bodies.widen(&mut room, plain.len() + read) {
+            return Err(crowded());
+        }
+        plain.extend_from_slice(&piece[..read]);
+    }
 }
 
 /// The body's bytes, or `None` if they are more than `limit`. Then, or when there is no room, some of the rest is read and

@@ -92,9 +92,9 @@ pub(crate) async fn some(
     caller: Caller,
     body: BatchBody,
 ) -> Result<(StatusCode, Json<BatchIngested>), ApiError> {
-    let metrics = body.each(|item, base| metric(&app, &caller, item, base))?;
     let idempotency = body.idempotency.clone();
-    drop(body); // the samples are as much again, and may wait
+    let (reading, sender) = (app.clone(), caller.clone());
+    let metrics = body.each(&app, move |item, base| metric(&reading, &sender, item, base)).await?;
     let ids = record(&app, caller, metrics, idempotency).await?;
     let message = match ids.len() {
         1 => "Metric ingested successfully".to_owned(),

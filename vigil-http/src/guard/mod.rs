@@ -1,6 +1,7 @@
 //! What stands before every handler: how much is in flight, who calls, how often, and whether it may.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
@@ -114,15 +115,19 @@ pub(crate) struct Gates {
     in_flight: Semaphore,
     rate: Option<RateGate>,
     pub(crate) bodies: BodyRoom,
+    /// How many large bodies are read at once: half of the processors are left to all others.
+    pub(crate) heavy: Arc<Semaphore>,
     pub(crate) tenants: TenantGates,
 }
 
 impl Gates {
     pub(crate) fn new(config: &crate::HttpConfig) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
             in_flight: Semaphore::new(config.max_in_flight.min(Semaphore::MAX_PERMITS)),
             rate: config.rate.map(RateGate::new),
             bodies: BodyRoom::new(config.body_memory),
+            heavy: Arc::new(Semaphore::new((processors / 2).max(1))),
             tenants: TenantGates::new(config.limits.clone()),
         }
     }
