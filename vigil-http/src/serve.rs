@@ -1,19 +1,22 @@
 //! [`serve`]: the accept loop, with the bounds that a server on a real network needs.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::{Extension, Router};
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 use tower::{Layer, ServiceExt};
 
@@ -113,25 +116,34 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let begun = Arc::new(AtomicBool::new(false));
-    let seen = begun.clone();
-    let service = Extension(Peer(peer)).layer(router).map_request(move |request| {
+    let turn = Arc::new(AtomicU32::new(0));
+    let (seen, taken) = (begun.clone(), turn.clone());
+    let service = Extension(Peer(peer)).layer(router);
+    let service = service_fn(move |request: Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
-        request
+        let others_first = taken.fetch_add(1, Ordering::Relaxed) > 0;
+        let service = service.clone();
+        async move {
+            if others_first {
+                yield_now().await;
+            }
+            service.oneshot(request).await
+        }
     });
-    let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let connection = http.serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection.with_upgrades());
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = in_turns(connection.as_mut(), &turn) => ended,
         () = leave.asked() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
-                ended = connection.as_mut() => ended,
+                ended = in_turns(connection.as_mut(), &turn) => ended,
                 // hyper would wait for a head that may never come.
                 () = sleep(FAREWELL), if !begun.load(Ordering::Relaxed) => {
                     if !begun.load(Ordering::Relaxed) {
                         return;
                     }
-                    connection.await
+                    in_turns(connection, &turn).await
                 }
             }
         }
@@ -139,6 +151,16 @@ where
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke off");
     }
+}
+
+/// Drives a connection so that one of its requests is answered in a turn: hyper goes on with those that have come already, sixteen
+/// times, and clients that send as many as they can at once would have all others wait for that.
+async fn in_turns<C: Future>(mut connection: Pin<&mut C>, taken: &AtomicU32) -> C::Output {
+    poll_fn(|context| {
+        taken.store(0, Ordering::Relaxed);
+        connection.as_mut().poll(context)
+    })
+    .await
 }
 
 /// The next connection.

@@ -1,4 +1,4 @@
-//! [`Client`]: one keep-alive connection that posts JSON and costs next to nothing itself.
+//! [`Client`]: one keep-alive connection that sends what is needed and costs next to nothing itself.
 
 use std::net::SocketAddr;
 
@@ -23,6 +23,15 @@ impl Client {
             "POST {path} HTTP/1.1\r\nHost: b\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
+        self.send(&request, "201").await;
+    }
+
+    /// Asks and waits for the whole answer, which must be 200.
+    pub(crate) async fn get(&mut self, path: &str) {
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: b\r\n\r\n"), "200").await;
+    }
+
+    async fn send(&mut self, request: &str, status: &str) {
         self.stream.write_all(request.as_bytes()).await.unwrap();
         let mut got = 0;
         loop {
@@ -32,7 +41,7 @@ impl Client {
             let text = &self.answer[..got];
             let Some(head) = text.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
             let (head, rest) = (std::str::from_utf8(&text[..head]).unwrap(), got - head - 4);
-            assert!(head.starts_with("HTTP/1.1 201"), "{head}");
+            assert_eq!(head.get(9..12), Some(status), "{head}");
             let length =
                 head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
             if rest >= length.unwrap_or(0) {

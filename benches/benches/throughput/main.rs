@@ -1,6 +1,6 @@
 //! How much goes through, as a share of what the same machine does by hand in the same run; and how long a violation takes to
 //! reach the remediator. `cargo bench --bench throughput`; without `--bench` (as `cargo test` runs it) everything is done once,
-//! briefly. `-- latency` leaves out most of the rest. Starts PostgreSQL and Redis of its own; what is not installed is skipped.
+//! briefly. `-- latency` leaves out most of the rest, `-- requests` is only requests a second beside a bare axum server. Starts PostgreSQL and Redis of its own; what is not installed is skipped.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a measurement that panics has failed; it times and spawns
 
@@ -10,6 +10,7 @@ mod by_hand;
 mod client;
 mod latency;
 mod program;
+mod requests;
 mod service;
 
 use program::Private;
@@ -23,14 +24,21 @@ fn main() {
     let asked = |what: &str| std::env::args().any(|argument| argument == what);
     let full = asked("--bench");
     let only_latency = asked("latency");
+    let only_requests = asked("requests");
     let span = Span(if full { Duration::from_secs(6) } else { Duration::from_millis(200) });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
+        if only_requests {
+            return requests::measure(Private::start("postgres").as_ref(), span).await;
+        }
         if !only_latency {
             sqlite(span).await;
         }
         match (Private::start("postgres"), Private::start("redis")) {
             (Some(postgres), Some(redis)) => {
+                if !only_latency {
+                    requests::measure(Some(&postgres), span).await;
+                }
                 let rounds = if only_latency { 1 } else { ROUNDS };
                 let most = postgres_ingest(&postgres, span, rounds).await;
                 latency::measure(&postgres, &redis, most, span.0).await;
