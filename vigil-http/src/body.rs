@@ -375,6 +375,18 @@ fn walk(value: &Value, pointer: &mut String, see: &mut impl FnMut(&str, &str)) {
 mod tests {
     use super::*;
 
+    #[test]
+    fn large_bodies_share_their_room_and_small_ones_need_none() {
+        const MUCH: usize = BodyRoom::FREE + 60 * 1024;
+        let bodies = BodyRoom::new(100 * 1024);
+        let (mut first, mut second) = (None, None);
+        assert!(bodies.widen(&mut first, BodyRoom::FREE) && bodies.widen(&mut first, MUCH));
+        assert!(!bodies.widen(&mut second, MUCH), "there is not as much left");
+        assert!(bodies.widen(&mut second, BodyRoom::FREE), "what is small needs none");
+        drop(first);
+        assert!(bodies.widen(&mut second, MUCH), "it comes back");
+    }
+
     fn pointers(text: &str) -> Vec<String> {
         numbers_that_are_none(text).into_iter().map(|error| error.pointer).collect()
     }

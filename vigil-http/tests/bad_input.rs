@@ -374,3 +374,13 @@ async fn a_body_that_weighs_more_than_it_has_bytes_is_refused() {
     assert!(answer.json()["detail"].as_str().unwrap().contains("50000"), "{}", answer.json());
     assert_eq!(world.written().await, before);
 }
+
+#[tokio::test]
+async fn large_bodies_for_which_there_is_no_room_are_503_and_small_ones_pass() {
+    let world = World::with_config(vigil_http::HttpConfig { body_memory: 0, ..vigil_http::HttpConfig::default() });
+    let sample = |note: usize| format!(r#"{{"name": "cpu", "value": 1, "note": "{}"}}"#, "x".repeat(note));
+    let answer = world.json("POST", AGENT, sample(70_000)).await;
+    answer.assert_problem(503);
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(world.json("POST", AGENT, sample(60_000)).await.status.as_u16(), 201);
+}

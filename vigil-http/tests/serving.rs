@@ -81,6 +81,29 @@ async fn a_head_that_comes_too_slowly_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn a_head_that_is_too_large_is_431() {
+    let server = server(HttpConfig::default()).await;
+    let mut stream = connect(&server).await;
+    stream
+        .write_all(format!("GET /health HTTP/1.1\r\nhost: x\r\nx-huge: {}", "a".repeat(40_000)).as_bytes())
+        .await
+        .unwrap();
+    until(&mut stream, "431").await;
+}
+
+#[tokio::test]
+async fn requests_that_come_all_at_once_are_answered_in_order() {
+    let server = server(HttpConfig::default()).await;
+    let mut stream = connect(&server).await;
+    let each = |number: usize| format!("GET /health HTTP/1.1\r\nhost: x\r\nx-request-id: number-{number}\r\n\r\n");
+    stream.write_all((0..100).map(each).collect::<String>().as_bytes()).await.unwrap();
+    let text = until(&mut stream, "number-99").await;
+    let places: Vec<usize> =
+        (0..100).map(|number| text.find(&format!("number-{number}\r\n")).unwrap_or(usize::MAX)).collect();
+    assert!(places.is_sorted() && places[98] < usize::MAX, "{text}");
+}
+
+#[tokio::test]
 async fn shutdown_finishes_the_request_in_flight_and_closes_the_idle() {
     let server = server(HttpConfig::default()).await;
     let mut idle = connect(&server).await;

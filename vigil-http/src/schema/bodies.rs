@@ -1,5 +1,6 @@
 //! The bodies of requests.
 
+use crate::batch::BatchBody;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -60,13 +61,13 @@ schemas! {
     NewMetrics [NewMetric] = json!({
         "anyOf": [
             {"allOf": [of::<NewMetric>(), {"type": "object", "not": {"required": ["metrics"]}}]},
-            {"type": "array", "minItems": 1, "items": of::<NewMetric>(), "description": "Several samples."},
+            {"type": "array", "minItems": 1, "maxItems": BatchBody::MOST, "items": of::<NewMetric>(), "description": "Several samples."},
             {
                 "type": "object",
                 "required": ["metrics"],
                 "description": "Several samples under a key.",
                 "properties": {
-                    "metrics": {"type": "array", "minItems": 1, "items": of::<NewMetric>(), "description": "The samples."},
+                    "metrics": {"type": "array", "minItems": 1, "maxItems": BatchBody::MOST, "items": of::<NewMetric>(), "description": "The samples."},
                 },
             },
         ],
