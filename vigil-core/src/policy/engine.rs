@@ -104,6 +104,8 @@ pub struct Trigger {
 #[derive(Debug, Default)]
 pub struct Shard {
     tenants: HashMap<TenantId, HashMap<Option<Target>, ScopeState>>,
+    /// How many samples that no policy reads were taken since it last forgot.
+    spare: usize,
 }
 
 #[derive(Debug)]
@@ -128,12 +130,21 @@ struct Watch {
 }
 
 impl Shard {
+    const MOST_SPARE: usize = 1024;
+
     /// Takes a committed sample; answers the verdict of every policy it concerns, with a trigger where one asks for
     /// attention: every Met that was not [deferred](Shard::defer), and the first Unmet after anything else.
     ///
     /// A sample older than the newest of its series changes nothing. Another set than before keeps the samples, and what is
-    /// known of the policies that it did not change.
+    /// known of the policies that it did not change. Of the samples that no policy of the tenant reads only some are kept, so that
+    /// memory does not grow with names that somebody thinks up: a policy that comes to read others waits for their next.
     pub fn observe(&mut self, set: &PolicySet, metric: &Metric, now: Timestamp, staleness: Duration) -> Vec<Evaluated> {
+        if !set.reads(&metric.tenant, &metric.name) {
+            if self.spare >= Self::MOST_SPARE {
+                return Vec::new();
+            }
+            self.spare += 1;
+        }
         let known = self.tenants.get_mut(&metric.tenant).and_then(|targets| targets.get_mut(&metric.target));
         if let Some(state) = known {
             return state.observe(set, metric, now, staleness);
@@ -156,6 +167,7 @@ impl Shard {
 
     /// Drops the samples older than `before`, and the targets that have no other.
     pub fn forget(&mut self, before: Timestamp) {
+        self.spare = 0;
         self.tenants.retain(|_, targets| {
             targets.retain(|_, state| {
                 state.metrics.forget(before);

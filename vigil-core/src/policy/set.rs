@@ -1,10 +1,11 @@
 //! [`PolicySet`]: all compiled policies at one generation, immutable and swapped whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::index::TargetIndex;
 use super::{ConditionRegistry, Policy, PolicyError, PolicyName};
+use crate::metric::MetricName;
 use crate::store::{PolicySource, PolicyTable, Scope, StoredPolicy};
 use crate::target::Target;
 use crate::tenant::TenantId;
@@ -20,6 +21,8 @@ pub struct PolicySet {
 struct TenantPolicies {
     by_name: HashMap<PolicyName, Entry>,
     index: TargetIndex,
+    /// The metrics that policies in force read.
+    reads: HashSet<MetricName>,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,7 @@ impl PolicySet {
         for tenant in set.tenants.values_mut() {
             let mut enabled: Vec<_> = tenant.by_name.values().map(|e| e.policy.clone()).filter(|p| p.enabled).collect();
             enabled.sort_by(|a, b| a.name.cmp(&b.name));
+            tenant.reads = enabled.iter().flat_map(|policy| policy.condition.reads()).cloned().collect();
             tenant.index = TargetIndex::new(enabled);
         }
         (set, refused)
@@ -79,6 +83,11 @@ impl PolicySet {
     /// The policies in force of a tenant, by name.
     pub fn enabled(&self, tenant: &TenantId) -> &[Arc<Policy>] {
         self.tenants.get(tenant).map_or(&[], |tenant| tenant.index.policies())
+    }
+
+    /// Whether a policy in force of the tenant reads this metric, on whatever target.
+    pub fn reads(&self, tenant: &TenantId, metric: &MetricName) -> bool {
+        self.tenants.get(tenant).is_some_and(|tenant| tenant.reads.contains(metric))
     }
 
     /// How many policies there are, in force or not, of any tenant.

@@ -107,6 +107,19 @@ fn a_new_set_judges_by_the_samples_that_are_there() {
 }
 
 #[test]
+fn memory_does_not_grow_with_names_that_no_policy_reads() {
+    let mut engine = Engine::new(set(1, [spec("hot", &json!({}))]));
+    for number in 0..10_000 {
+        assert!(engine.observe(&format!("web-{number}"), &format!("made-up-{number}"), 1.0, 0).is_empty());
+    }
+    assert_eq!(engine.shard.len(), Shard::MOST_SPARE);
+    assert_eq!(triggers(&engine.observe("web-9999", "cpu", 90.0, 1)), [("hot", Verdict::Met)], "what is read is kept");
+    engine.shard.forget(at(1));
+    engine.observe("web-1", "made-up", 1.0, 1);
+    assert_eq!(engine.shard.len(), 2, "and there is room again");
+}
+
+#[test]
 fn a_new_set_keeps_what_is_known_of_the_policies_it_did_not_change() {
     let table = |generation, changed| crate::store::PolicyTable {
         generation,
