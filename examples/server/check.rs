@@ -13,7 +13,7 @@ use vigil_store_postgres::PostgresStore;
 use vigil_store_sqlite::SqliteStore;
 
 use crate::Fatal;
-use crate::ask::{ask, own_url};
+use crate::ask::Place;
 use crate::config::{Config, Database};
 
 /// What was found out about one part: a sentence, or why it is not well.
@@ -101,8 +101,9 @@ async fn remediator(config: &Config) -> Finding {
 
 /// The server that runs with this configuration; none is no mistake unless it `must` run.
 async fn server(config: &Config, must: bool) -> Finding {
-    let url = own_url(config.address);
-    let (status, text) = match ask(&url, "/ready", None).await {
+    let place = Place::own(config);
+    let url = &place.url;
+    let (status, text) = match place.get("/ready", None).await {
         Ok(answer) => answer,
         Err(_) if !must => return Ok(format!("none runs at {url}")),
         Err(error) => return Err(format!("{url} does not answer: {}", chain(&*error)).into()),

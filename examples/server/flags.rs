@@ -130,7 +130,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "URL")]
         url: Option<String>,
         /// The API key, where /metrics needs one
-        #[arg(long, env = "VIGIL_KEY", hide_env_values = true, value_name = "KEY")]
+        #[arg(long, env = "VIGIL_API_KEY", hide_env_values = true, value_name = "KEY")]
         key: Option<String>,
     },
     /// Makes, lists and revokes API keys in the database. SQLite: while no server has the file

@@ -32,6 +32,7 @@ mod keys;
 mod profile;
 mod shown;
 
+use ask::Place;
 use config::{Config, Database};
 use flags::{Command, Flags};
 
@@ -50,8 +51,8 @@ async fn main() -> ExitCode {
         (Some(Command::Check { live }), config) => return check::check(config, live).await,
         (_, Err(error)) => Err(error.into()),
         (Some(Command::Profile { seconds, url, key }), Ok(config)) => {
-            let url = url.unwrap_or_else(|| ask::own_url(config.address));
-            profile::profile(&url, key.as_deref(), seconds).await
+            let place = url.map_or_else(|| Place::own(&config), Place::at);
+            profile::profile(&place, key.as_deref(), seconds).await
         }
         (Some(Command::Keys(command)), Ok(config)) => keys::run(command, &config).await,
         (None, Ok(config)) => run(config).await,

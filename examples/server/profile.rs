@@ -4,32 +4,33 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::Fatal;
-use crate::ask::ask;
+use crate::ask::Place;
 
 /// The counters, gauges and buckets of one scrape, by their whole name with labels.
 type Scrape = BTreeMap<String, f64>;
 
-/// Watches the server at `url` for so many seconds and prints what it did.
+/// Watches a server for so many seconds and prints what it did.
 ///
 /// # Errors
 /// One sentence when its metrics cannot be read.
-pub(crate) async fn profile(url: &str, key: Option<&str>, seconds: u64) -> Result<(), Fatal> {
-    let before = scrape(url, key).await?;
+pub(crate) async fn profile(place: &Place, key: Option<&str>, seconds: u64) -> Result<(), Fatal> {
+    let before = scrape(place, key).await?;
     let (mut longest, mut after) = (gauge(&before, "vigil_queue_length"), before.clone());
     for _ in 0..seconds {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        after = scrape(url, key).await?;
+        after = scrape(place, key).await?;
         longest = longest.max(gauge(&after, "vigil_queue_length"));
     }
-    print!("{}", Report { before: &before, after: &after, seconds: seconds as f64, longest }.text(url));
+    print!("{}", Report { before: &before, after: &after, seconds: seconds as f64, longest }.text(&place.url));
     Ok(())
 }
 
-async fn scrape(url: &str, key: Option<&str>) -> Result<Scrape, Fatal> {
-    let (status, text) = ask(url, "/metrics", key).await?;
+async fn scrape(place: &Place, key: Option<&str>) -> Result<Scrape, Fatal> {
+    let url = &place.url;
+    let (status, text) = place.get("/metrics", key).await?;
     match status {
         200 => Ok(parse(&text)),
-        401 | 403 => Err(format!("{url}/metrics needs a key: give one with --key or VIGIL_KEY").into()),
+        401 | 403 => Err(format!("{url}/metrics needs a key: give one with --key or VIGIL_API_KEY").into()),
         404 => Err(format!("{url} serves no /metrics: METRICS_ENABLED is false there").into()),
         _ => Err(format!("{url}/metrics answered {status}").into()),
     }

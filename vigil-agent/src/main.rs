@@ -24,6 +24,9 @@ struct Flags {
     /// Where the server is, instead of where the file says.
     #[arg(long, env = "VIGIL_URL", value_name = "URL")]
     server: Option<String>,
+    /// The file that holds the API key, instead of the one that the file says.
+    #[arg(long, env = "VIGIL_API_KEY_FILE", value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
     /// How often everything is measured, in seconds.
     #[arg(long, env = "AGENT_INTERVAL", value_name = "SECONDS")]
     interval: Option<f64>,
@@ -74,6 +77,7 @@ async fn run(flags: Flags) -> Result<(), Fatal> {
         read => read?,
     };
     config.server = flags.server.unwrap_or(config.server);
+    config.api_key_file = flags.api_key_file.or(config.api_key_file);
     config.interval_seconds = flags.interval.unwrap_or(config.interval_seconds);
     config.tags.extend(flags.tags);
     config.buffer = flags.buffer.unwrap_or(config.buffer);

@@ -26,6 +26,9 @@ struct Flags {
     /// Where the server is, instead of where the file says.
     #[arg(long, env = "VIGIL_URL", value_name = "URL")]
     server: Option<String>,
+    /// The file that holds the API key, instead of the one that the file says.
+    #[arg(long, env = "VIGIL_API_KEY_FILE", value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
     /// How often everything is compared, in seconds.
     #[arg(long, env = "GITOPSD_INTERVAL", value_name = "SECONDS", value_parser = seconds)]
     interval: Option<Duration>,
@@ -143,6 +146,7 @@ fn config(flags: &Flags) -> Result<Config, Fatal> {
         read => read?,
     };
     config.server = flags.server.clone().unwrap_or(config.server);
+    config.api_key_file = flags.api_key_file.clone().or(config.api_key_file);
     config.interval = flags.interval.unwrap_or(config.interval);
     config.state = flags.state.clone().unwrap_or(config.state);
     config.listen = flags.listen.unwrap_or(config.listen);

@@ -32,6 +32,35 @@ async fn check_is_content_beside_a_server_and_before_its_first_start() {
     assert!(well && said.lines().count() == 1, "{said}");
 }
 
+/// A certificate for a name that is not this machine's, signed by nobody that this machine knows.
+fn certificate(folder: &Path) {
+    let bare = folder.join("openssl.cnf");
+    std::fs::write(&bare, "[req]\ndistinguished_name = name\n[name]\n").unwrap();
+    let mut openssl = std::process::Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);
+    openssl.args(["-subj", "/CN=vigil.example", "-keyout", "key.pem", "-out", "cert.pem", "-config"]).arg(&bare);
+    let made = openssl.current_dir(folder).output().expect("openssl is installed");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[tokio::test]
+async fn check_and_profile_ask_a_server_that_speaks_tls_for_another_name() {
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path());
+    let settings = "tls: { cert_file: cert.pem, key_file: key.pem }\nremediator: { url: dry-run }\n";
+    std::fs::write(folder.path().join("tls.yaml"), settings).unwrap();
+    let server = Server::start(folder.path(), &["--config", "tls.yaml"]).await;
+    let port = server.address.rsplit(':').next().unwrap();
+    let (well, said) = run(folder.path(), &["--config", "tls.yaml", "--port", port, "check", "--live"]).await;
+    assert!(well && said.contains("https://127.0.0.1:") && said.contains("answers 200"), "{said}");
+    let (well, said) = run(folder.path(), &["--config", "tls.yaml", "--port", port, "profile", "--seconds", "1"]).await;
+    assert!(well && said.contains("requests"), "{said}");
+    // Whoever is asked by a name must also prove it.
+    let url = format!("https://127.0.0.1:{port}");
+    let (well, said) = run(folder.path(), &["profile", "--seconds", "1", "--url", &url]).await;
+    assert!(!well && said.contains("certificate"), "{said}");
+}
+
 #[tokio::test]
 async fn check_names_each_part_that_is_not_well() {
     let folder = tempfile::tempdir().unwrap();
