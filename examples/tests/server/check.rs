@@ -38,7 +38,8 @@ fn certificate(folder: &Path) {
     std::fs::write(&bare, "[req]\ndistinguished_name = name\n[name]\n").unwrap();
     let mut openssl = std::process::Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);
-    openssl.args(["-subj", "/CN=vigil.example", "-keyout", "key.pem", "-out", "cert.pem", "-config"]).arg(&bare);
+    openssl.args(["-addext", "subjectAltName=DNS:vigil.example", "-subj", "/CN=vigil.example"]);
+    openssl.args(["-keyout", "key.pem", "-out", "cert.pem", "-config"]).arg(&bare);
     let made = openssl.current_dir(folder).output().expect("openssl is installed");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
