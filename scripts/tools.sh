@@ -45,14 +45,27 @@ need_promtool() {
         say "promtool is missing, and there is no apt-get to fetch it with: its test will say 'skipped'"
         return
     fi
-    say "Fetching promtool into $tools/bin"
+    take_out promtool promtool prometheus
+}
+
+# Prometheus itself, in the same way.
+need_prometheus() {
+    need_promtool
+    command -v prometheus >/dev/null || take_out prometheus prometheus
+}
+
+# take_out PROGRAM PACKAGE...: the one file, out of the first of Debian's packages that there is.
+take_out() {
+    local program=$1
+    shift
+    say "Fetching $program into $tools/bin"
     mkdir -p "$tools/bin" "$tools/deb"
     (
         cd "$tools/deb" || exit
-        download() { apt-get download -q promtool 2>/dev/null || apt-get download -q prometheus; }
-        download 2>/dev/null || { as_root apt-get update -qq && download; }
+        download() { for package in "$@"; do apt-get download -q "$package" && return; done; return 1; }
+        download "$@" 2>/dev/null || { as_root apt-get update -qq && download "$@"; }
         dpkg -x ./*.deb root
-        cp root/usr/bin/promtool "$tools/bin/"
+        cp "root/usr/bin/$program" "$tools/bin/"
     )
     rm -rf "$tools/deb"
 }
