@@ -35,7 +35,7 @@ RUN --mount=type=secret,id=ca \
     && mkdir /out \
     && built=target/$(if [ "$PROFILE" = dev ]; then echo debug; else echo "$PROFILE"; fi) \
     && for program in examples/server vigil-remediator vigil-agent vigil-gitopsd; do \
-         if [ -x "$built/$program" ]; then strip -o "/out/$(basename "$program")" "$built/$program"; fi; \
+         strip -o "/out/$(basename "$program")" "$built/$program" || exit 1; \
        done
 
 # --- The programs, compiled elsewhere -----------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ RUN apt-get update \
     && useradd --uid 10001 --gid 10001 --home-dir /var/lib/vigil --create-home --shell /usr/sbin/nologin vigil
 COPY --from=binaries /out/ /usr/local/bin/
 COPY configs/ /vigil/configs/
-RUN server --version && vigil-remediator --version && vigil-agent --version
+RUN server --version && vigil-remediator --version && vigil-agent --version && vigil-gitopsd --version
 # Configuration is found under /vigil/configs and may be mounted over; the only folder that is written is /var/lib/vigil, so
 # that the root may be read-only.
 WORKDIR /vigil
