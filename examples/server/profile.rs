@@ -57,13 +57,9 @@ impl Report<'_> {
     fn text(&self, url: &str) -> String {
         let mut lines = vec![format!("{url}, {} s", self.seconds)];
         let requests = self.grown("vigil_requests_total", "endpoint");
-        let failed: f64 = self
-            .grown("vigil_requests_total", "status")
-            .iter()
-            .filter(|(s, _)| s.starts_with('5'))
-            .map(|(_, n)| n)
-            .sum();
-        let all: f64 = requests.iter().map(|(_, count)| count).sum();
+        let statuses = self.grown("vigil_requests_total", "status");
+        let failed = total(statuses.iter().filter(|(status, _)| status.starts_with('5')));
+        let all = total(&requests);
         let share = if all > 0.0 { failed / all * 100.0 } else { 0.0 };
         lines.push(format!("requests     {:.1}/s, {share:.1} % failed", all / self.seconds));
         for (endpoint, count) in &requests {
@@ -86,7 +82,7 @@ impl Report<'_> {
             ("verdicts", "vigil_verification_latency_seconds_count", "verification"),
         ] {
             let grown = self.grown(name, label);
-            let total: f64 = grown.iter().map(|(_, count)| count).sum();
+            let total = total(&grown);
             let words = grown.iter().take(8).map(|(word, count)| format!("{word} {count}"));
             lines.push(format!("{title:<12} {:.1}/s  {}", total / self.seconds, words.collect::<Vec<_>>().join(", ")));
         }
@@ -142,6 +138,11 @@ impl Report<'_> {
     }
 }
 
+/// All counts together; 0 of none, where `sum` says -0.
+fn total<'a>(counts: impl IntoIterator<Item = &'a (String, f64)>) -> f64 {
+    counts.into_iter().fold(0.0, |all, (_, count)| all + count)
+}
+
 fn family(series: &str) -> &str {
     series.split('{').next().unwrap_or(series)
 }
@@ -173,5 +174,6 @@ mod tests {
         assert!(text.contains("requests     2.0/s, 25.0 % failed"), "{text}");
         assert!(text.contains("/a") && text.contains("p50 <5 ms  p95 <500 ms"), "{text}");
         assert!(text.contains("queue        7 waiting, 9 at most"), "{text}");
+        assert!(text.contains("samples      0.0/s") && !text.contains("-0.0"), "{text}");
     }
 }
