@@ -95,6 +95,7 @@ async fn profile_tells_what_a_server_was_busy_with() {
     let ((well, said), ()) = tokio::join!(run(folder.path(), &words), busy);
     assert!(well, "{said}");
     assert!(said.contains("/api/v1/ingest") && said.contains("cpu ") && said.contains("workers run here"), "{said}");
+    assert!(said.contains("0.0 % failed") && !said.contains("-0.0"), "{said}");
     let (well, said) = run(folder.path(), &["profile", "--seconds", "1", "--url", "http://127.0.0.1:1"]).await;
     assert!(!well && said.contains("error sending request"), "{said}");
 }
