@@ -50,7 +50,7 @@ export interface ResyncMessage {
 }
 
 /** What entries of the audit can be about. */
-export type AuditKind = 'action' | 'episode' | 'policy' | 'brake' | 'key';
+export type AuditKind = 'action' | 'episode' | 'policy' | 'brake' | 'key' | 'dead_letter';
 
 /** An entry of the audit. None is missed and none comes twice, however often the view connects anew. */
 export type AuditMessage = { [K in AuditKind]: AuditMessageOf<K> }[AuditKind];

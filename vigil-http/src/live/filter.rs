@@ -79,7 +79,7 @@ schema::parameters! {
     /// The parameters of a live view.
     Filters = [
         {"name": "kinds", "description": "Only messages of these kinds, a list with commas", "example": "action,episode",
-            "schema": {"type": "string", "pattern": "^(action|episode|policy|brake|key|queue|decision|metric)(,(action|episode|policy|brake|key|queue|decision|metric))*$"}},
+            "schema": {"type": "string", "pattern": "^(action|episode|policy|brake|key|dead_letter|queue|decision|metric)(,(action|episode|policy|brake|key|dead_letter|queue|decision|metric))*$"}},
         {"name": "target", "description": "Only what is about targets of this pattern", "example": "web-*",
             "schema": {"$ref": "#/components/schemas/TargetPattern"}},
         {"name": "policy", "description": "Only what is about this policy", "example": "high-cpu",

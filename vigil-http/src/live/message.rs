@@ -14,13 +14,15 @@ use vigil_core::tenant::TenantId;
 use crate::schema;
 
 /// What messages are about. `ready` and `resync` come to everybody.
-pub(crate) const KINDS: [&str; 8] = ["action", "episode", "policy", "brake", "key", "queue", "decision", "metric"];
+pub(crate) const KINDS: [&str; 9] =
+    ["action", "episode", "policy", "brake", "key", "dead_letter", "queue", "decision", "metric"];
 
 /// One message of a live view.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = LiveMessage, examples(json!({"type": "ready", "seq": 118, "data": {"seq": 118}})))]
 pub(crate) struct Message {
-    /// What it is about: `action`, `episode`, `policy`, `brake`, `key`, `queue`, `decision`, `metric`; or `ready`, or `resync`.
+    /// What it is about: `action`, `episode`, `policy`, `brake`, `key`, `dead_letter`, `queue`, `decision`,
+    /// `metric`; or `ready`, or `resync`.
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
     /// Its place in the audit, where to resume from. Without one it is news of this very moment, and not repeated.

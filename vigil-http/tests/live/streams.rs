@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use serde_json::json;
-use vigil_core::store::MemoryStore;
+use vigil_core::store::{Actor, MemoryStore, Note, Store};
+use vigil_core::tenant::TenantId;
 use vigil_http::HttpConfig;
 
 use crate::common::World;
@@ -41,6 +42,21 @@ async fn a_violation_is_told_step_by_step_in_the_order_of_the_audit() {
     );
     let decision = others.iter().find(|told| told.kind == "decision").expect("the decision was told of");
     assert_eq!((&decision.data["policy"], &decision.data["decision"]), (&json!("hot"), &json!("act")));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_done_to_a_dead_letter_is_told_as_that() {
+    let store = Arc::new(MemoryStore::new());
+    let server = Server::start(store.clone(), HttpConfig::default());
+    let mut viewer = server.view("?kinds=dead_letter").await;
+    assert_eq!(viewer.next().await.unwrap().kind, "ready");
+    server.act("web-1").await;
+    let discarded =
+        Note { kind: "dead_letter.discard".into(), action: None, episode: None, reason: None, detail: json!({}) };
+    store.note(&TenantId::default(), discarded, &Actor::new("operator")).await.unwrap();
+    let told = viewer.next().await.unwrap();
+    assert_eq!((told.kind.as_str(), &told.data["kind"]), ("dead_letter", &json!("dead_letter.discard")));
     server.stop().await;
 }
 
