@@ -137,10 +137,12 @@ async fn who_only_sits_there_makes_room_for_the_next() {
     idle.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
     until(&mut idle, "}").await;
     let mut silent = connect(&server).await;
+    let mut others = Vec::new();
     for _ in 0..3 {
         let mut next = connect(&server).await;
         next.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
         until(&mut next, "}").await;
+        others.push(next);
     }
     assert_eq!(rest(&mut idle).await, "", "it was answered, and closed");
     assert_eq!(rest(&mut silent).await, "", "it never said a word");

@@ -1404,7 +1404,10 @@ export interface components {
              * @description Its place in the audit, where to resume from. Without one it is news of this very moment, and not repeated.
              */
             seq?: number;
-            /** @description What it is about: `action`, `episode`, `policy`, `brake`, `key`, `queue`, `decision`, `metric`; or `ready`, or `resync`. */
+            /**
+             * @description What it is about: `action`, `episode`, `policy`, `brake`, `key`, `dead_letter`, `queue`, `decision`,
+             *     `metric`; or `ready`, or `resync`.
+             */
             type: string;
         };
         /** @description The control loop. */
