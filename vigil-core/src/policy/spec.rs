@@ -61,11 +61,12 @@ impl PolicySpec {
     /// The cooldown that `params` ask for.
     pub(super) fn cooldown_in(params: &Map<String, Value>) -> Result<Duration, InvalidValue> {
         const FIELD: &str = "cooldown_seconds";
-        const LONGEST: u64 = 30 * 86_400;
+        const LONGEST: f64 = 30.0 * 86_400.0;
         let Some(value) = params.get(FIELD) else { return Ok(Self::DEFAULT_COOLDOWN) };
-        let seconds = value.as_u64().filter(|seconds| *seconds <= LONGEST);
+        // JSON has no integers of its own: 60.0 is 60.
+        let seconds = value.as_f64().filter(|seconds| seconds.fract() == 0.0 && (0.0..=LONGEST).contains(seconds));
         let refused = || InvalidValue::new(FIELD, format!("must be a whole number of seconds from 0 to {LONGEST}"));
-        seconds.map(Duration::from_secs).ok_or_else(refused)
+        seconds.map(Duration::from_secs_f64).ok_or_else(refused)
     }
 
     /// Reads one policy from a document; custom conditions are looked up in `registry`. Fields that answers add

@@ -297,6 +297,8 @@ fn cooldowns_are_whole_seconds_up_to_thirty_days() {
             "/params/cooldown_seconds"
         );
     }
+    let written_as_float = of_json(&policy(&json!({"params": {"cooldown_seconds": 649.0}}))).unwrap();
+    assert_eq!(written_as_float.cooldown(), Duration::from_secs(649));
     let free = json!({"cooldown_seconds": 5, "image": "v2", "nested": {"list": [1, null]}});
     assert_eq!(Value::Object(of_json(&policy(&json!({ "params": free }))).unwrap().params), free);
 }
