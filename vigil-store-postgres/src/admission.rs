@@ -16,13 +16,12 @@ use vigil_core::target::Target;
 
 use crate::actions::{busy, last, rate, rate_limited, rated};
 use crate::audit::{self, entry};
-use crate::brakes::{self, braked};
 use crate::connections::Connections;
 use crate::error::Error;
 use crate::idempotency::{self, Taken};
 use crate::row::{self, Reader, Statement, at, text, to_json};
 use crate::time::At;
-use crate::{digest, episodes};
+use crate::{brakes, digest, episodes};
 
 pub(crate) async fn admit(
     connections: &Connections,
@@ -32,10 +31,8 @@ pub(crate) async fn admit(
     let (guards, given) = (guards.to_vec(), connections.given_now());
     let opened_at = connections.now().await?;
     let lock = digest::number(&["admission", intent.tenant.as_str(), intent.target.as_str()]);
-    let shared = guards.contains(&Guard::Brake).then(brakes::lock);
-    let work = connections.exclusively(lock, shared, move |c| {
-        Box::pin(async move { admit_alone(c, intent, &guards, given, opened_at).await })
-    });
+    let work = connections
+        .exclusively(lock, move |c| Box::pin(async move { admit_alone(c, intent, &guards, given, opened_at).await }));
     work.await
 }
 
@@ -78,7 +75,6 @@ async fn admit_alone(
             break;
         }
     }
-    let is_opened = opened.is_some();
     let mut episode = opened.or(facts.episode);
     // An episode that is no longer what the planner saw cannot be moved on, whatever the guards say.
     let changed = (intent.episode.is_some() && episode.is_none()).then_some(Reason::EpisodeChanged);
@@ -100,7 +96,7 @@ async fn admit_alone(
     let action = intent.clone().into_action(id, now);
     let entry = AuditEntry::admitted(&action, &intent.actor);
     match episode {
-        Some(episode) if is_opened => {
+        Some(episode) if opens.is_some() => {
             if !insert_opening(connection, &action, &episode, opened_at, &entry).await? {
                 return block(connection, &intent, Reason::EpisodeChanged).await;
             }
@@ -146,6 +142,7 @@ struct Asked {
     busy: Option<Target>,
     last: Option<(PolicyName, Target)>,
     rate: Option<NonZeroU32>,
+    brake: bool,
 }
 
 /// The newest managed action of a policy on a target, as far as guards look at it.
@@ -174,7 +171,8 @@ impl Facts {
                     asked.last = asked.last.or_else(|| Some((policy.clone(), target.clone())));
                 }
                 Guard::Rate { per_minute } => asked.rate = asked.rate.or(Some(*per_minute)),
-                Guard::Brake | Guard::Attempts { .. } => {}
+                Guard::Brake => asked.brake = true,
+                Guard::Attempts { .. } => {}
             }
         }
         let row = sqlx::query(FACTS)
@@ -187,6 +185,7 @@ impl Facts {
             .bind(intent.episode.map(|(id, _)| id.0))
             .bind(asked.rate.map(rate))
             .bind(opens)
+            .bind(asked.brake.then(brakes::lock))
             .fetch_one(connection)
             .await?;
         let reader = Reader::new(&row, "fact");
@@ -225,24 +224,26 @@ impl Facts {
                 self.asked.last.as_ref().is_some_and(|(p, t)| p == policy && t == target)
             }
             Guard::Rate { per_minute } => self.asked.rate == Some(*per_minute),
-            Guard::Brake | Guard::Attempts { .. } => true,
+            Guard::Brake => self.asked.brake,
+            Guard::Attempts { .. } => true,
         }
     }
 }
 
 pub(crate) const FACTS: &str = concat!(
-    "SELECT nextval(pg_get_serial_sequence('actions', 'id')) AS number, \
+    // Before everything else, the time too: it may wait.
+    "WITH brake AS MATERIALIZED \
+       (SELECT CASE WHEN $10::bigint IS NOT NULL THEN vigil_braked($10, $1, coalesce($4, clock_timestamp())) END AS braked) \
+     SELECT brake.braked, nextval(pg_get_serial_sequence('actions', 'id')) AS number, \
      CASE WHEN $9 THEN nextval(pg_get_serial_sequence('episodes', 'id')) ELSE 0 END AS opening, coalesce($4, clock_timestamp()) AS now, \
      (SELECT revision FROM policies WHERE tenant = $1 AND name = $5 AND enabled) AS in_force, \
      ",
     busy!("$6"),
     " AS busy, ",
-    braked!("$1", "$4"),
-    " AS braked, ",
     rated!("$8", "$4"),
     " AS rated, \
      episodes.*, last.id AS newest_id, last.started_at AS newest_started_at, last.completed_at AS newest_completed_at, \
-     last.verification AS newest_verification FROM (SELECT 1) AS always \
+     last.verification AS newest_verification FROM brake \
      LEFT JOIN episodes ON episodes.id = $7 AND episodes.tenant = $1 \
      LEFT JOIN LATERAL (",
     last!(),
@@ -355,18 +356,9 @@ async fn insert_opening(
 ) -> Result<bool, Error> {
     let opening = AuditEntry::opened(opened, &Actor::new("controller"), opened_at);
     let episode = opened.admitted(action.id, action.started_at);
-    let written = bind(sqlx::query(INSERT_OPENING), action, entry)?
-        .bind(episode.policy.as_str())
-        .bind(episode.target.as_str())
-        .bind(episode.state.as_str())
-        .bind(episode.severity.as_str())
-        .bind(to_json(&episode.condition)?)
-        .bind(episode.version)
-        .bind(At(episode.pending_since))
-        .bind(at(episode.firing_since))
-        .bind(At(episode.known_at))
-        .bind(to_json(&episode.evidence)?)
-        .bind(i64::from(episode.actions))
+    let written =
+        bind(sqlx::query(INSERT_OPENING), action, entry)?.bind(episode.policy.as_str()).bind(episode.target.as_str());
+    let written = episodes::bind(written, &episode)?
         .bind(At(opening.at))
         .bind(text(&opening.kind))
         .bind(text(opening.actor.as_str()))

@@ -1,5 +1,5 @@
-//! Brakes: one row a tenant. Whoever begins something that a brake may stop shares one lock, and looks only then; whoever sets
-//! a brake takes it alone. So a brake that is answered has waited for all that was being committed, and is seen by all that
+//! Brakes: one row a tenant. Whoever begins something that a brake may stop shares one lock, and looks only then (the function
+//! `vigil_braked` of the database does both); whoever sets a brake takes it alone. So a brake that is answered has waited for all that was being committed, and is seen by all that
 //! comes after it.
 
 use sqlx::PgConnection;
@@ -66,7 +66,7 @@ pub(crate) async fn set(
     actor: &Actor,
 ) -> Result<Brakes, Error> {
     let (tenant, actor, given) = (tenant.clone(), actor.clone(), connections.given_now());
-    let work = connections.exclusively(lock(), None, move |c| {
+    let work = connections.exclusively(lock(), move |c| {
         Box::pin(async move {
             let At(now) =
                 sqlx::query_scalar("SELECT coalesce($1, clock_timestamp())").bind(given).fetch_one(&mut *c).await?;

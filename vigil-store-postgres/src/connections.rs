@@ -134,14 +134,13 @@ impl Connections {
     }
 
     /// Runs work in a transaction that begins by waiting for whoever holds `key`: what it reads then, it reads as they left
-    /// it. (Under READ COMMITTED a statement that waits and then reads would see the state from before the wait.) `shared` is held
-    /// together with others, who all wait for whoever holds it alone.
-    pub(crate) async fn exclusively<T, F>(&self, key: i64, shared: Option<i64>, work: F) -> Result<T, Error>
+    /// it. (Under READ COMMITTED a statement that waits and then reads would see the state from before the wait.)
+    pub(crate) async fn exclusively<T, F>(&self, key: i64, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
     {
-        self.transact_after(&format!("; SELECT pg_advisory_xact_lock({key}){}", share(shared)), work).await
+        self.transact_after(&format!("; SELECT pg_advisory_xact_lock({key})"), work).await
     }
 
     /// The same without a limit, neither for the wait nor for the work: for what may take long.
@@ -216,8 +215,4 @@ impl Connections {
         self.tasks.wait().await;
         self.leases.close().await;
     }
-}
-
-fn share(key: Option<i64>) -> String {
-    key.map(|key| format!("; SELECT pg_advisory_xact_lock_shared({key})")).unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use vigil_core::tenant::TenantId;
 
 use crate::audit::{self, entry};
 use crate::error::Error;
-use crate::row::{self, Reader, at, to_json};
+use crate::row::{self, Reader, Statement, at, to_json};
 use crate::time::At;
 
 /// An episode, and the time by the Store's clock.
@@ -73,7 +73,15 @@ pub(crate) async fn open_new(
 ) -> Result<Option<Episode>, Error> {
     let mut episode = Episode::open(EpisodeId(0), intent, now);
     let entry = AuditEntry::opened(&episode, &Actor::new("controller"), now);
-    let opened = audit::bind(sqlx::query(OPEN), &entry)?
+    let opened = bind(audit::bind(sqlx::query(OPEN), &entry)?, &episode)?.fetch_optional(connection).await?;
+    let Some(row) = opened else { return Ok(None) };
+    episode.id = EpisodeId(row.try_get(0)?);
+    Ok(Some(episode))
+}
+
+/// Binds what a new episode has beside what it is of, in nine parameters from the next one on.
+pub(crate) fn bind<'q>(statement: Statement<'q>, episode: &Episode) -> Result<Statement<'q>, Error> {
+    Ok(statement
         .bind(episode.state.as_str())
         .bind(episode.severity.as_str())
         .bind(to_json(&episode.condition)?)
@@ -82,12 +90,7 @@ pub(crate) async fn open_new(
         .bind(at(episode.firing_since))
         .bind(At(episode.known_at))
         .bind(to_json(&episode.evidence)?)
-        .bind(i64::from(episode.actions))
-        .fetch_optional(connection)
-        .await?;
-    let Some(row) = opened else { return Ok(None) };
-    episode.id = EpisodeId(row.try_get(0)?);
-    Ok(Some(episode))
+        .bind(i64::from(episode.actions)))
 }
 
 pub(crate) const OPEN: &str = "WITH opened AS (INSERT INTO episodes \

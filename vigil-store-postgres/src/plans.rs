@@ -51,11 +51,15 @@ fn hot() -> Vec<Hot> {
         hot("scopes due to be judged", scopes::CLAIM, "NULL, 30000000, 100"),
         hot("how things stand", actions::STANDING, "'default', 'p-7', 'web-7', NULL, NULL"),
         hot("how things stand with a limited tenant", actions::STANDING, "'default', 'p-7', 'web-7', NULL, 60"),
-        hot("facts for the guards", admission::FACTS, "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7, NULL, true"),
+        hot(
+            "facts for the guards",
+            admission::FACTS,
+            "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7, NULL, true, 1",
+        ),
         hot(
             "facts for a limited tenant",
             admission::FACTS,
-            "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7, 60, false",
+            "'default', 'p-7', 'web-7', NULL, 'p-7', 'web-7', 7, 60, false, NULL",
         ),
         hot("one action", actions::FIND, "7, 'default', NULL"),
         hot(
