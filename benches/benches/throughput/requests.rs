@@ -15,7 +15,7 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{PgPool, SqlitePool};
+use sqlx::{ColumnIndex, Decode, PgPool, SqlitePool, Type};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -188,63 +188,33 @@ struct Row {
     severity: String,
 }
 
-/// The columns of a [`Row`], in its order.
-type Columns = (
-    i64,
-    String,
-    String,
-    String,
-    Option<String>,
-    String,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    i64,
-    Option<String>,
-    Option<i64>,
-    Option<String>,
-    String,
-    String,
-);
-
-fn page(rows: Vec<Columns>) -> Json<Page> {
-    let row = |columns: Columns| {
-        let (
-            id,
-            target,
-            action,
-            status,
-            details,
-            started_at,
-            running_at,
-            completed_at,
-            error_message,
-            attempt,
-            policy_name,
-            episode_id,
-            verification,
-            params,
-            severity,
-        ) = columns;
-        Row {
-            id,
-            target,
-            action,
-            status,
-            details,
-            started_at,
-            running_at,
-            completed_at,
-            error_message,
-            attempt,
-            policy_name,
-            episode_id,
-            verification,
-            params: serde_json::from_str(&params).unwrap(),
-            severity,
-        }
+/// Of rows that have the columns of a [`Row`], in its order.
+fn page<'r, R: sqlx::Row>(rows: &'r [R]) -> Json<Page>
+where
+    usize: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    Option<i64>: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    let row = |row: &'r R| Row {
+        id: row.get(0),
+        target: row.get(1),
+        action: row.get(2),
+        status: row.get(3),
+        details: row.get(4),
+        started_at: row.get(5),
+        running_at: row.get(6),
+        completed_at: row.get(7),
+        error_message: row.get(8),
+        attempt: row.get(9),
+        policy_name: row.get(10),
+        episode_id: row.get(11),
+        verification: row.get(12),
+        params: serde_json::from_str(&row.get::<String, _>(13)).unwrap(),
+        severity: row.get(14),
     };
-    let actions: Vec<Row> = rows.into_iter().map(row).collect();
+    let actions: Vec<Row> = rows.iter().map(row).collect();
     let next_cursor = actions.last().map(|row| format!("{}-{}", row.started_at, row.id));
     Json(Page { count: actions.len(), actions, next_cursor })
 }
@@ -254,13 +224,13 @@ async fn on_sqlite(path: &Path) -> Router {
     let options = SqliteConnectOptions::new().filename(path).read_only(true);
     let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await.unwrap();
     let list = async |State(pool): State<SqlitePool>| {
-        let rows = sqlx::query_as(
+        let rows = sqlx::query(
             "SELECT id, target, action, status, details, strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1e6, 'unixepoch'), \
              strftime('%Y-%m-%dT%H:%M:%fZ', running_at / 1e6, 'unixepoch'), \
              strftime('%Y-%m-%dT%H:%M:%fZ', completed_at / 1e6, 'unixepoch'), error, attempt, policy, episode, verification, \
              params, severity FROM actions WHERE tenant = 'default' ORDER BY started_at DESC, id DESC LIMIT 50",
         );
-        page(rows.fetch_all(&pool).await.unwrap())
+        page(&rows.fetch_all(&pool).await.unwrap())
     };
     Router::new().route("/api/v1/actions", get(list)).with_state(pool)
 }
@@ -269,12 +239,12 @@ async fn on_sqlite(path: &Path) -> Router {
 async fn on_postgres(url: &str) -> Router {
     let pool = PgPoolOptions::new().max_connections(16).connect(url).await.unwrap();
     let list = async |State(pool): State<PgPool>| {
-        let rows = sqlx::query_as(
+        let rows = sqlx::query(
             "SELECT id, target, action, status, details, started_at::text, running_at::text, completed_at::text, error, attempt, \
              policy, episode, verification, params::text, severity \
              FROM actions WHERE tenant = 'default' ORDER BY started_at DESC, id DESC LIMIT 50",
         );
-        page(rows.fetch_all(&pool).await.unwrap())
+        page(&rows.fetch_all(&pool).await.unwrap())
     };
     Router::new().route("/api/v1/actions", get(list)).with_state(pool)
 }
