@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -116,12 +116,12 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let begun = Arc::new(AtomicBool::new(false));
-    let turn = Arc::new(AtomicU32::new(0));
+    let turn = Arc::new(AtomicBool::new(false));
     let (seen, taken) = (begun.clone(), turn.clone());
     let service = Extension(Peer(peer)).layer(router);
     let service = service_fn(move |request: Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
-        let others_first = taken.fetch_add(1, Ordering::Relaxed) > 0;
+        let others_first = taken.swap(true, Ordering::Relaxed);
         let service = service.clone();
         async move {
             if others_first {
@@ -155,9 +155,9 @@ where
 
 /// Drives a connection so that one of its requests is answered in a turn: hyper goes on with those that have come already, sixteen
 /// times, and clients that send as many as they can at once would have all others wait for that.
-async fn in_turns<C: Future>(mut connection: Pin<&mut C>, taken: &AtomicU32) -> C::Output {
+async fn in_turns<C: Future>(mut connection: Pin<&mut C>, taken: &AtomicBool) -> C::Output {
     poll_fn(|context| {
-        taken.store(0, Ordering::Relaxed);
+        taken.store(false, Ordering::Relaxed);
         connection.as_mut().poll(context)
     })
     .await

@@ -81,7 +81,8 @@ fn is_gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
-/// `/proc/pid/stat`, and whether it lives: its first thread may have ended long before the others. The name stands in brackets and may hold anything: what is counted begins behind it.
+/// `/proc/pid/stat`, and whether it lives: its first thread may have ended long before the others. The name stands in brackets
+/// and may hold anything: what is counted begins behind it.
 fn parse(pid: i32, stat: &str) -> Option<(bool, Process)> {
     let (head, rest) = stat.rsplit_once(") ")?;
     let fields: Vec<_> = rest.split_whitespace().collect();
