@@ -19,6 +19,7 @@ use vigil_core::policy::FieldError;
 use vigil_core::store::Idempotency;
 
 use crate::fields::{error, escape};
+use crate::plain::Plain;
 use crate::problem::{ApiError, Kind, chain};
 use crate::router::App;
 use crate::structure::weight;
@@ -268,7 +269,8 @@ pub(crate) fn value(text: &str, base: &str, most: usize) -> Result<Value, ApiErr
         let what = if base.is_empty() { "The body" } else { base };
         return Err(ApiError::new(Kind::Malformed, format!("{what} has more than {most} values.")));
     }
-    serde_json::from_str(text).map_err(|error| not_json(text, base, &error))
+    let plain = serde_json::from_str(text).map_err(|error| not_json(text, base, &error));
+    plain.map(|Plain(value)| value)
 }
 
 /// Why text is not JSON.
@@ -309,7 +311,7 @@ fn numbers_that_are_none(text: &str) -> Vec<FieldError> {
         rest = behind;
     }
     let mut found = Vec::new();
-    if let Ok(value) = serde_json::from_str::<Value>(&repaired) {
+    if let Ok(Plain(value)) = serde_json::from_str(&repaired) {
         walk(&value, &mut String::new(), &mut |pointer, text| {
             if text == MARK {
                 found.push(error(pointer, "must be a finite number"));

@@ -16,6 +16,7 @@ mod layers;
 mod live;
 mod openapi;
 mod params;
+mod plain;
 mod problem;
 mod remediator;
 mod request_id;

@@ -375,6 +375,25 @@ async fn a_body_that_weighs_more_than_it_has_bytes_is_refused() {
     assert_eq!(world.written().await, before);
 }
 
+/// With the feature `raw_value`, which any crate of a program may switch on, serde_json takes the text under this key for JSON.
+#[tokio::test]
+async fn a_body_cannot_hide_values_in_a_text() {
+    let world = inhabited().await;
+    let before = world.written().await;
+    let much = format!("[{}0]", "0,".repeat(100_000));
+    for key in ["$serde_json::private::RawValue", r"\u0024serde_json::private::RawValue"] {
+        let hidden = format!(r#"{{"{key}": "{much}"}}"#);
+        let sample = format!(r#"{{"name": "cpu", "value": 1, "extra": {hidden}}}"#);
+        let params = format!(r#"{{"target": "web-1", "action": "restart", "params": {{"a": {hidden}}}}}"#);
+        for (path, body) in [(INGEST, sample.clone()), (AGENT, format!("[{sample}]")), (ACTIONS, params)] {
+            let answer = world.json("POST", path, body).await;
+            answer.assert_problem(400);
+            assert!(answer.json()["detail"].as_str().unwrap().contains("is not taken"), "{}", answer.json());
+        }
+    }
+    assert_eq!(world.written().await, before);
+}
+
 #[tokio::test]
 async fn large_bodies_for_which_there_is_no_room_are_503_and_small_ones_pass() {
     let world = World::with_config(vigil_http::HttpConfig { body_memory: 0, ..vigil_http::HttpConfig::default() });
