@@ -110,7 +110,9 @@ async fn write(connections: Connections, waiting: Arc<Mutex<mpsc::Receiver<Job>>
             }
             Err(error) => all_failed(error.into(), requests.len()),
         };
-        for ((reply, _), answer) in replies.into_iter().zip(answers) {
+        for ((reply, room), answer) in replies.into_iter().zip(answers) {
+            // First: whoever is answered finds it free.
+            drop(room);
             let _ = reply.send(answer); // the caller may be gone
         }
     }

@@ -70,7 +70,7 @@ impl Writer {
         let room = self.room.clone().try_acquire_many_owned(weight);
         let room = room.map_err(|_| StoreError::Unavailable("too many samples wait for the writer".into()))?;
         let (reply, answer) = oneshot::channel();
-        self.metrics.try_send(MetricJob { batch, _room: room, reply }).map_err(|error| full(&error))?;
+        self.metrics.try_send(MetricJob { batch, room, reply }).map_err(|error| full(&error))?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
@@ -152,7 +152,7 @@ async fn run_metrics(connection: &mut SqliteConnection, jobs: Vec<MetricJob>) {
     match record(connection, &batches).await {
         Ok(recorded) => {
             for (job, recorded) in jobs.into_iter().zip(recorded) {
-                let _ = job.reply.send(recorded);
+                job.answer(recorded);
             }
         }
         Err(_) => {
@@ -161,7 +161,7 @@ async fn run_metrics(connection: &mut SqliteConnection, jobs: Vec<MetricJob>) {
                     Ok(mut recorded) => recorded.pop().unwrap_or_else(|| Err(gone())),
                     Err(error) => Err(error.into()),
                 };
-                let _ = job.reply.send(answer);
+                job.answer(answer);
             }
         }
     }
@@ -197,8 +197,16 @@ async fn roll_back(connection: &mut SqliteConnection) {
 struct MetricJob {
     batch: MetricBatch,
     /// Its room, until it is answered.
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
     reply: oneshot::Sender<Result<Recorded, StoreError>>,
+}
+
+impl MetricJob {
+    fn answer(self, recorded: Result<Recorded, StoreError>) {
+        // First: whoever is answered finds it free.
+        drop(self.room);
+        let _ = self.reply.send(recorded); // the caller may be gone
+    }
 }
 
 /// A control job without its type.
