@@ -1,14 +1,18 @@
 //! What happens around every request: its id, its span and log line, its count, its problem+json, CORS, time, panics.
 
 use std::any::Any;
+use std::convert::Infallible;
+use std::task::{Context, Poll};
 
 use axum::Router;
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, RETRY_AFTER};
 use axum::http::{Method, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
+use tower::Service;
+use tower::layer::layer_fn;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::timeout::TimeoutLayer;
@@ -16,45 +20,75 @@ use tracing::Instrument;
 
 use crate::config::{HttpConfig, Origins};
 use crate::problem::{self, ApiError};
-use crate::request_id::{RequestId, X_REQUEST_ID};
+use crate::request_id::X_REQUEST_ID;
 use crate::router::App;
 
 /// The route of requests that match none: a label must not be what a caller chooses.
 const UNMATCHED: &str = "unmatched";
 
-/// Puts the layers around a router, the outermost last.
+/// Puts the layers around a router, the outermost first. All in one: for each layer of its own axum would box every answer, and
+/// copy all that is inside for every request.
 pub(crate) fn around(router: Router<App>, app: &App) -> Router<App> {
-    let HttpConfig { request_timeout, origins, .. } = &*app.config;
-    router
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, *request_timeout))
-        .layer(cors(origins))
-        .layer(axum::middleware::from_fn_with_state(app.clone(), observe))
+    let HttpConfig { request_timeout, origins, .. } = &app.config;
+    let observe = layer_fn({
+        let app = app.clone();
+        move |inner| Observe { app: app.clone(), inner }
+    });
+    let time = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, *request_timeout);
+    router.layer((observe, cors(origins), CatchPanicLayer::custom(panicked), time))
 }
 
-async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let id = RequestId::of(request.headers(), &**app.vigil.random());
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, |path| template(path.as_str())).to_owned();
-    request.extensions_mut().insert(id.clone());
-    let span = tracing::info_span!("request", %method, route, request_id = %id);
-    let response = next.run(request).instrument(span.clone()).await;
+/// Gives every request its id, its span and log line, its count, and problem+json if it fails.
+#[derive(Debug, Clone)]
+struct Observe<S> {
+    app: App,
+    inner: S,
+}
 
-    let mut response = problem::render(response, &id);
-    response.headers_mut().insert(X_REQUEST_ID, id.header());
-    let (status, took) = (response.status().as_u16(), started.elapsed());
-    app.vigil.telemetry().request(method.as_str(), &route, status, took);
-    let took_ms = took.as_secs_f64() * 1000.0;
-    span.in_scope(|| {
-        // Probes and scrapes come every few seconds: they are worth a line only when they fail.
-        if matches!(route.as_str(), "/health" | "/ready" | "/metrics") && status < 400 {
-            tracing::debug!(status, took_ms, "answered");
-        } else {
-            tracing::info!(status, took_ms, "answered");
-        }
-    });
-    response
+impl<S> Service<Request> for Observe<S>
+where
+    S: Service<Request, Response: IntoResponse, Error = Infallible, Future: Send + 'static>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let started = Instant::now();
+        let app = self.app.clone();
+        let id = app.request_ids.of(request.headers());
+        let method = request.method().clone();
+        let matched = request.extensions().get::<MatchedPath>().cloned();
+        let answering = self.inner.call(request);
+        Box::pin(async move {
+            let route = matched.as_ref().map_or(UNMATCHED, |path| template(path.as_str()));
+            let span = || tracing::info_span!("request", %method, route, request_id = %id);
+            // Probes and scrapes come every few seconds: they are worth a line only when they fail, and the one that does nothing
+            // is worth a span only then.
+            let is_probe = matches!(route, "/health" | "/ready" | "/metrics");
+            let early = (route != "/health").then(&span);
+            let answer = match &early {
+                Some(span) => answering.instrument(span.clone()).await,
+                None => answering.await,
+            };
+            let Ok(answer) = answer;
+            let mut response = problem::render(answer.into_response(), &id);
+            let (status, took) = (response.status().as_u16(), started.elapsed());
+            app.vigil.telemetry().request(method.as_str(), route, status, took);
+            let took_ms = took.as_secs_f64() * 1000.0;
+            if is_probe && status < 400 {
+                tracing::debug!(%method, route, request_id = %id, status, took_ms, "answered");
+            } else {
+                early.unwrap_or_else(span).in_scope(|| tracing::info!(status, took_ms, "answered"));
+            }
+            response.headers_mut().insert(X_REQUEST_ID, id.into_header());
+            Ok(response)
+        })
+    }
 }
 
 /// The template of a route, which is registered with and without a trailing slash.

@@ -1,7 +1,7 @@
 //! [`RequestId`]: names one request in its answer, in the log, and in what a client reports.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use vigil_core::random::Random;
@@ -9,36 +9,56 @@ use vigil_core::random::Random;
 /// The header that carries it, both ways.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// 1 to 128 visible ASCII characters: the client's own, or 128 random bits in hex.
+/// 1 to 128 visible ASCII characters: the client's own, or 32 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct RequestId(Arc<str>);
+pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
     const MAX: usize = 128;
 
-    /// The client's, if it sent one that is sane; a new one otherwise.
-    pub(crate) fn of(headers: &HeaderMap, random: &dyn Random) -> Self {
-        let sent = headers.get(X_REQUEST_ID).and_then(|value| value.to_str().ok());
-        let sane = sent.filter(|id| (1..=Self::MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()));
-        sane.map_or_else(
-            || Self(format!("{:016x}{:016x}", random.next_u64(), random.next_u64()).into()),
-            |id| Self(id.into()),
-        )
+    /// The client's, if it sent one that is sane.
+    fn sent(headers: &HeaderMap) -> Option<Self> {
+        let sent = headers.get(X_REQUEST_ID)?;
+        let is_sane = (1..=Self::MAX).contains(&sent.len()) && sent.as_bytes().iter().all(u8::is_ascii_graphic);
+        is_sane.then(|| Self(sent.clone()))
     }
 
     /// As text.
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        self.0.to_str().expect("it is visible ASCII")
     }
 
     /// As a header's value.
-    pub(crate) fn header(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.0).expect("visible ASCII is a header's value")
+    pub(crate) fn into_header(self) -> HeaderValue {
+        self.0
     }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where the ids of requests come from that bring none: 64 random bits of this process, and a number. They need be different,
+/// also from those of other replicas, and not hard to guess.
+#[derive(Debug)]
+pub(crate) struct RequestIds {
+    process: u64,
+    given: AtomicU64,
+}
+
+impl RequestIds {
+    pub(crate) fn new(random: &dyn Random) -> Self {
+        Self { process: random.next_u64(), given: AtomicU64::default() }
+    }
+
+    /// The client's own, if it sent one that is sane; a new one otherwise.
+    pub(crate) fn of(&self, headers: &HeaderMap) -> RequestId {
+        RequestId::sent(headers).unwrap_or_else(|| {
+            let number = self.given.fetch_add(1, Ordering::Relaxed);
+            let id = format!("{:016x}{number:016x}", self.process);
+            RequestId(id.try_into().expect("hexadecimal digits are a header's value"))
+        })
     }
 }

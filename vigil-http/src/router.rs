@@ -1,6 +1,7 @@
 //! [`router`]: all routes, each with and without a trailing slash, and behind its guard. A route is added together with its
 //! documentation.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -23,21 +24,35 @@ use crate::guard::{Gates, Guard, Need, stand};
 use crate::layers;
 use crate::live::{socket, stream};
 use crate::openapi::Document;
+use crate::request_id::RequestIds;
 
 /// What every handler is given.
 #[derive(Debug, Clone)]
-pub(crate) struct App {
+pub(crate) struct App(Arc<Shared>);
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Shared {
     pub(crate) vigil: Arc<Vigil>,
-    pub(crate) config: Arc<HttpConfig>,
+    pub(crate) config: HttpConfig,
     /// One permit for each live view that may be open.
     pub(crate) streams: Arc<Semaphore>,
-    pub(crate) gates: Arc<Gates>,
+    pub(crate) gates: Gates,
+    pub(crate) request_ids: RequestIds,
+}
+
+impl Deref for App {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl App {
     fn new(vigil: Arc<Vigil>, config: HttpConfig) -> Self {
         let streams = Arc::new(Semaphore::new(config.max_streams));
-        Self { vigil, gates: Arc::new(Gates::new(&config)), config: Arc::new(config), streams }
+        let (gates, request_ids) = (Gates::new(&config), RequestIds::new(&**vigil.random()));
+        Self(Arc::new(Shared { vigil, config, streams, gates, request_ids }))
     }
 }
 
@@ -165,8 +180,12 @@ impl Routes {
 
     /// A route with needs of its own. There is no way to add one without its documentation or without its guard.
     fn add_for(&mut self, need: Need, (schemas, paths, methods): UtoipaMethodRouter<App>) {
-        let guard = Arc::new(Guard { app: self.app.clone(), need });
-        let guarded = methods.layer(axum::middleware::from_fn_with_state(guard, stand));
+        let guarded = if need == Need::PUBLIC {
+            methods
+        } else {
+            let guard = Arc::new(Guard { app: self.app.clone(), need });
+            methods.layer(axum::middleware::from_fn_with_state(guard, stand))
+        };
         for path in paths.paths.keys() {
             let router = std::mem::take(&mut self.router).route(path, guarded.clone());
             self.router = router.route(&format!("{path}/"), guarded.clone());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::middleware::AddExtension;
 use axum::{Extension, Router};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -34,6 +35,9 @@ const ROOM: Duration = Duration::from_millis(2);
 /// How long a connection that was asked to end may finish what it has begun to send before it began any request.
 const FAREWELL: Duration = Duration::from_millis(50);
 
+/// A router, and what each of its requests is handed.
+type Routes = AddExtension<AddExtension<Router, Peer>, Closing>;
+
 /// Serves a router until `shutdown` completes. Then it accepts nothing more, closes idle connections, finishes the requests
 /// in flight, and after [`HttpConfig::drain`] cuts off those that are left.
 ///
@@ -51,7 +55,6 @@ pub async fn serve(
 ) {
     let mut shutdown = pin!(shutdown);
     let closing = Closing::default();
-    let router = router.layer(Extension(closing.clone()));
     // HTTP/1 only: the reading of the version that tells HTTP/2 apart has no timeout.
     let mut http = Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(config.header_timeout).max_buf_size(HEAD);
@@ -84,14 +87,15 @@ pub async fn serve(
             }
             continue;
         }
-        let (http, router, leave) = (http.clone(), router.clone(), crowd.enter());
+        let (http, leave) = (http.clone(), crowd.enter());
+        let routes = (Extension(closing.clone()), Extension(Peer(address))).layer(router.clone());
         let (acceptor, patience) = (config.tls.as_ref().map(Tls::acceptor), config.header_timeout);
         connections.spawn(async move {
             match acceptor {
-                None => attend(&http, stream, address, router, &leave).await,
+                None => attend(&http, stream, routes, &leave).await,
                 // In the connection's own task: a handshake that takes long delays nobody else.
                 Some(acceptor) => match timeout(patience, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => attend(&http, stream, address, router, &leave).await,
+                    Ok(Ok(stream)) => attend(&http, stream, routes, &leave).await,
                     Ok(Err(error)) => tracing::debug!(%error, "a client does not speak TLS as it must"),
                     Err(_) => tracing::debug!("a client takes too long to speak TLS"),
                 },
@@ -111,23 +115,22 @@ pub async fn serve(
 }
 
 /// Serves one connection to its end, or until it is asked to leave: then to the end of its request.
-async fn attend<I>(http: &Builder, stream: I, peer: SocketAddr, router: Router, leave: &Leave)
+async fn attend<I>(http: &Builder, stream: I, routes: Routes, leave: &Leave)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let begun = Arc::new(AtomicBool::new(false));
     let turn = Arc::new(AtomicBool::new(false));
     let (seen, taken) = (begun.clone(), turn.clone());
-    let service = Extension(Peer(peer)).layer(router);
     let service = service_fn(move |request: Request<Incoming>| {
         seen.store(true, Ordering::Relaxed);
         let others_first = taken.swap(true, Ordering::Relaxed);
-        let service = service.clone();
+        let routes = routes.clone();
         async move {
             if others_first {
                 yield_now().await;
             }
-            service.oneshot(request).await
+            routes.oneshot(request).await
         }
     });
     let connection = http.serve_connection(TokioIo::new(stream), service);
