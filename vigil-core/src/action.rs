@@ -155,6 +155,13 @@ impl Action {
         }
     }
 
+    /// From when on its target shows what it did: it has ended, and as much time has passed as is given to that before it is
+    /// verified. `None` while it goes on, and if it never began.
+    pub fn settled_at(&self) -> Option<Timestamp> {
+        let ended = self.completed_at.filter(|_| self.running_at.is_some())?;
+        Some(self.verify_after.map_or(ended, |after| after.max(ended)))
+    }
+
     /// Whether it is running under a lease that has not run out.
     pub fn is_leased(&self, now: Timestamp) -> bool {
         self.status == ActionStatus::Running && self.lease_until.is_some_and(|until| until > now)

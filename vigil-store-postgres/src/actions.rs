@@ -103,6 +103,7 @@ pub(crate) async fn standing(
         episode: if is_there("id")? { Some(row::episode(&row)?) } else { None },
         last_action: if is_there("newest_id")? { Some(row::action_under(&row, "newest_")?) } else { None },
         busy: row.try_get::<Option<i64>, _>("busy")?.map(ActionId),
+        settled_at: Reader::new(&row, "standing").maybe_time("settled")?,
         braked: Braked::until(Reader::new(&row, "standing").maybe_time("braked")?),
         rate_limited: rate_limited(Reader::new(&row, "standing").maybe_time("rated")?, now),
     })
@@ -121,6 +122,19 @@ macro_rules! busy {
     };
 }
 pub(crate) use busy;
+
+/// The latest `Action::settled_at` of the managed actions on the target of that parameter, of tenant `$1`.
+macro_rules! settled {
+    ($target:literal) => {
+        concat!(
+            "(SELECT greatest(completed_at, verify_after) FROM actions WHERE tenant = $1 AND target = ",
+            $target,
+            " AND managed AND running_at IS NOT NULL AND completed_at IS NOT NULL \
+             ORDER BY greatest(completed_at, verify_after) DESC LIMIT 1)"
+        )
+    };
+}
+pub(crate) use settled;
 
 /// The oldest of the tenant's newest managed actions of about the last minute, so many as the parameter says: as many rows as it
 /// had in that time, and no more than it may have. Nothing is looked at if the parameter is null.
@@ -163,6 +177,8 @@ pub(crate) const STANDING: &str = concat!(
      ",
     busy!("$3"),
     " AS busy, ",
+    settled!("$3"),
+    " AS settled, ",
     braked!("$1", "$4"),
     " AS braked, ",
     rated!("$5", "$4"),

@@ -14,7 +14,7 @@ use vigil_core::policy::{PolicyName, Reason};
 use vigil_core::store::{ActionIntent, Actor, Admission, AuditEntry, Braked, Guard, StoreError};
 use vigil_core::target::Target;
 
-use crate::actions::{busy, last, rate, rate_limited, rated};
+use crate::actions::{busy, last, rate, rate_limited, rated, settled};
 use crate::audit::{self, entry};
 use crate::connections::Connections;
 use crate::error::Error;
@@ -133,6 +133,8 @@ struct Facts {
     /// When the tenant may have its next action, if it has had what it may within the last minute.
     rate_limited: Option<Timestamp>,
     last: Option<Last>,
+    /// The latest `Action::settled_at` of the actions on the target of `last`.
+    settled_at: Option<Timestamp>,
 }
 
 /// What was asked about. Usually all guards name the same policy and target.
@@ -210,6 +212,7 @@ impl Facts {
             busy: reader.maybe_int("busy")?.map(ActionId),
             braked: Braked::until(reader.maybe_time("braked")?),
             rate_limited: rate_limited(reader.maybe_time("rated")?, now),
+            settled_at: reader.maybe_time("settled")?,
             asked,
             last,
         })
@@ -240,6 +243,8 @@ pub(crate) const FACTS: &str = concat!(
      ",
     busy!("$6"),
     " AS busy, ",
+    settled!("$3"),
+    " AS settled, ",
     rated!("$8", "$4"),
     " AS rated, \
      episodes.*, last.id AS newest_id, last.started_at AS newest_started_at, last.completed_at AS newest_completed_at, \
@@ -261,13 +266,15 @@ fn refuse(guard: &Guard, facts: &Facts, episode: Option<&Episode>, now: Timestam
             until.map(|until| Reason::Cooldown { until })
         }
         Guard::Evidence { since, .. } => {
-            let last = facts.last.as_ref()?;
-            if last.verification == Some(Verification::Awaiting) {
+            let last = facts.last.as_ref();
+            if let Some(last) = last.filter(|last| last.verification == Some(Verification::Awaiting)) {
                 return Some(Reason::AwaitingVerification { action: last.id });
             }
-            // One that has not ended has certainly not ended before the evidence was taken.
-            let ended = last.completed_at.unwrap_or(now);
-            (last.completed_at.is_none() || ended >= *since).then_some(Reason::StaleEvidence { since: ended })
+            if last.is_some_and(|last| last.completed_at.is_none()) {
+                return Some(Reason::StaleEvidence { since: now });
+            }
+            let ended = last.and_then(|last| last.completed_at).max(facts.settled_at);
+            ended.filter(|ended| *ended >= *since).map(|since| Reason::StaleEvidence { since })
         }
         Guard::Attempts { max } => match episode {
             None => Some(Reason::EpisodeChanged),

@@ -81,6 +81,7 @@ pub(crate) async fn standing(
         episode: episodes::open_one(connection, tenant, policy, target).await?,
         last_action: last(connection, tenant, policy, target).await?,
         busy: busy(connection, tenant, target).await?,
+        settled_at: settled_at(connection, tenant, target).await?,
         braked: brakes::braked(connection, tenant, now).await?,
         rate_limited,
     })
@@ -117,6 +118,20 @@ pub(crate) async fn busy(
 
 pub(crate) const BUSY: &str = "SELECT id FROM actions WHERE tenant = ?1 AND target = ?2 AND managed = 1 AND status IN ('pending', 'running') \
      UNION ALL SELECT id FROM actions WHERE tenant = ?1 AND target = ?2 AND occupies = 1 LIMIT 1";
+
+/// The latest `Action::settled_at` of the managed actions on a target.
+pub(crate) async fn settled_at(
+    connection: &mut SqliteConnection,
+    tenant: &TenantId,
+    target: &Target,
+) -> Result<Option<Timestamp>, Error> {
+    let row = sqlx::query(SETTLED).bind(tenant.as_str()).bind(target.as_str()).fetch_optional(connection).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.map(Timestamp::from_micros))
+}
+
+pub(crate) const SETTLED: &str = "SELECT max(completed_at, coalesce(verify_after, completed_at)) AS settled FROM actions \
+     WHERE tenant = ?1 AND target = ?2 AND managed = 1 AND running_at IS NOT NULL AND completed_at IS NOT NULL \
+     ORDER BY max(completed_at, coalesce(verify_after, completed_at)) DESC LIMIT 1";
 
 /// When a tenant may have its next action, if it has had `per_minute` of them within the last minute.
 pub(crate) async fn rate_limited(

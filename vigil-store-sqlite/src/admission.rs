@@ -87,13 +87,17 @@ async fn refuse(
             until.map(|until| Reason::Cooldown { until })
         }
         Guard::Evidence { policy, target, since } => {
-            let Some(last) = actions::last(connection, tenant, policy, target).await? else { return Ok(None) };
-            if last.verification == Some(Verification::Awaiting) {
-                return Ok(Some(Reason::AwaitingVerification { action: last.id }));
+            let last = actions::last(connection, tenant, policy, target).await?;
+            match &last {
+                Some(last) if last.verification == Some(Verification::Awaiting) => {
+                    return Ok(Some(Reason::AwaitingVerification { action: last.id }));
+                }
+                Some(last) if last.completed_at.is_none() => return Ok(Some(Reason::StaleEvidence { since: now })),
+                _ => {}
             }
-            // One that has not ended has certainly not ended before the evidence was taken.
-            let ended = last.completed_at.unwrap_or(now);
-            (last.completed_at.is_none() || ended >= *since).then_some(Reason::StaleEvidence { since: ended })
+            let settled = actions::settled_at(connection, tenant, target).await?;
+            let ended = last.and_then(|last| last.completed_at).max(settled);
+            ended.filter(|ended| *ended >= *since).map(|since| Reason::StaleEvidence { since })
         }
         Guard::Attempts { max } => match episode {
             None => Some(Reason::EpisodeChanged),

@@ -52,6 +52,7 @@ async fn every_hot_statement_uses_an_index() {
         scopes::DUE,
         actions::LAST,
         actions::BUSY,
+        actions::SETTLED,
         actions::RATE,
         brakes::BRAKED,
         actions::list_statement(&filter(None, None)),

@@ -229,10 +229,12 @@ fn completion_awaits_verification_only_when_a_condition_is_stored() {
     let done = running().apply(&complete(), at(10)).unwrap();
     assert_eq!((done.verification, done.phase()), (Some(Verification::Awaiting), Phase::Verifying));
     assert_eq!((done.verify_after, done.verify_by), (Some(at(10) + LEASE), Some(at(10) + LEASE + LONG)));
+    assert_eq!((running().settled_at(), done.settled_at()), (None, done.verify_after));
     let mut manual = running();
     manual.condition = None;
     let done = manual.apply(&complete(), at(10)).unwrap();
     assert_eq!((done.verification, done.phase()), (None, Phase::Done));
+    assert_eq!(done.settled_at(), Some(at(10)));
 }
 
 #[test]

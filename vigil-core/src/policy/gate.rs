@@ -50,9 +50,10 @@ pub enum Reason {
         /// Which.
         action: ActionId,
     },
-    /// The violation is not seen on samples taken after the last action ended.
+    /// The violation is not seen on samples taken after the last action on the target ended, whichever policy wanted that, and
+    /// had time to show.
     StaleEvidence {
-        /// When that was.
+        /// When that was, or will be.
         since: Timestamp,
     },
     /// The tenant has had as many actions in the last minute as it may.
@@ -108,7 +109,10 @@ impl fmt::Display for Reason {
             Self::Cooldown { until } => write!(f, "cooling down until {until}"),
             Self::AwaitingVerification { action } => write!(f, "action {action} awaits its verification"),
             Self::StaleEvidence { since } => {
-                write!(f, "no violating sample is newer than the last action's end at {since}")
+                write!(
+                    f,
+                    "no violating sample is later than {since}, when what was last done to the target has had time to show"
+                )
             }
             Self::RateLimited { until } => {
                 write!(f, "the tenant has had its actions of this minute, the next is at {until}")
@@ -178,7 +182,7 @@ pub enum Gate {
     Exclusion,
     /// The cooldown has passed.
     Cooldown,
-    /// The last action is verified, and the violation is seen on samples taken after it.
+    /// The last action is verified, and the violation is seen on samples taken after whatever was done to the target has settled.
     Freshness,
     /// The tenant has actions of this minute left. The last: what would not be done anyway says why for itself.
     Rate,
@@ -255,14 +259,15 @@ impl Gate {
                 let until = last.started_at + policy.cooldown;
                 (standing.now < until).then_some(Reason::Cooldown { until })
             }),
-            Self::Freshness => standing.last_action.as_ref().and_then(|last| {
-                if last.verification == Some(Verification::Awaiting) {
-                    return Some(Reason::AwaitingVerification { action: last.id });
+            Self::Freshness => match &standing.last_action {
+                Some(last) if last.verification == Some(Verification::Awaiting) => {
+                    Some(Reason::AwaitingVerification { action: last.id })
                 }
-                let since = last.completed_at?;
-                let seen = evaluate(policy, &(*metrics).clone().since(just_after(since))).verdict;
-                (seen != Verdict::Met).then_some(Reason::StaleEvidence { since })
-            }),
+                _ => ended(standing).and_then(|since| {
+                    let seen = evaluate(policy, &(*metrics).clone().since(just_after(since))).verdict;
+                    (seen != Verdict::Met).then_some(Reason::StaleEvidence { since })
+                }),
+            },
             Self::Rate => {
                 let until = standing.rate_limited.filter(|until| standing.now < *until);
                 until.map(|until| Reason::RateLimited { until })
@@ -282,13 +287,19 @@ impl Gate {
             Self::Exclusion => Some(Guard::Free { target }),
             Self::Cooldown => Some(Guard::Cooldown { policy: name, target, period: policy.cooldown }),
             Self::Freshness => {
-                let ended = standing.last_action.as_ref().and_then(|last| last.completed_at);
-                Some(Guard::Evidence { policy: name, target, since: ended.map_or(Timestamp::MIN, just_after) })
+                let since = ended(standing).map_or(Timestamp::MIN, just_after);
+                Some(Guard::Evidence { policy: name, target, since })
             }
             Self::Rate => limits.actions_per_minute.map(|per_minute| Guard::Rate { per_minute }),
             Self::Target | Self::For | Self::Autonomy => None,
         }
     }
+}
+
+/// When the last that was done to the target had ended, and shows: samples from before say nothing of the target as it is now.
+fn ended(standing: &Standing) -> Option<Timestamp> {
+    let last = standing.last_action.as_ref().and_then(|last| last.completed_at);
+    last.max(standing.settled_at)
 }
 
 /// The earliest time that is later than `at`.

@@ -37,8 +37,9 @@ pub enum Guard {
         period: Duration,
     },
     /// The newest action of the policy on the target is not awaiting verification, otherwise
-    /// [`Reason::AwaitingVerification`]; and it ended before `since`, from where on the evidence was taken, otherwise, also
-    /// if it has not ended, [`Reason::StaleEvidence`].
+    /// [`Reason::AwaitingVerification`]; and it ended before `since`, from where on the evidence was taken, and every other
+    /// action on the target had settled ([`Action::settled_at`]) before that, otherwise, also if the newest has not ended,
+    /// [`Reason::StaleEvidence`]: samples of a service that another policy has just restarted show a service that is not there.
     Evidence {
         /// Which policy.
         policy: PolicyName,

@@ -158,6 +158,7 @@ impl Store for MemoryStore {
             episode: state.episodes.open_one(tenant, policy, target).cloned(),
             last_action: state.actions.last(tenant, policy, target).cloned(),
             busy: state.actions.busy(tenant, target),
+            settled_at: state.actions.settled_at(tenant, target),
             braked: state.brakes_of(tenant, now).braked(),
             rate_limited: per_minute.and_then(|max| state.actions.rate_limited(tenant, max, now)),
         })

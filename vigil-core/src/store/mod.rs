@@ -327,6 +327,8 @@ pub struct Standing {
     pub last_action: Option<Action>,
     /// A managed action on the target that is pending, running or occupying.
     pub busy: Option<ActionId>,
+    /// The latest [`Action::settled_at`] of the managed actions on the target, whichever policy they are of.
+    pub settled_at: Option<Timestamp>,
     /// The brake that is on for the tenant.
     pub braked: Option<Braked>,
     /// When the tenant may have its next action, if it has had as many within the last [`MINUTE`] as were asked about.

@@ -34,6 +34,7 @@ fn case() -> Case {
         episode: Some(episode),
         last_action: None,
         busy: None,
+        settled_at: None,
         braked: None,
         rate_limited: None,
     };
@@ -307,6 +308,18 @@ fn the_guard_of_the_rate_is_asked_of_a_limited_tenant_alone() {
     assert_eq!(rates(LIMITS), []);
     let per_minute = NonZeroU32::new(60).unwrap();
     assert_eq!(rates(Limits { actions_per_minute: Some(per_minute), ..LIMITS }), [Guard::Rate { per_minute }]);
+}
+
+#[test]
+fn what_another_policy_did_to_the_target_must_have_settled_before_the_evidence() {
+    let mut case = case();
+    case.standing.settled_at = Some(at(NOW));
+    assert_eq!(case.reason(), Some(Reason::StaleEvidence { since: at(NOW) }), "the sample is of that moment");
+    case.standing.settled_at = Some(at(NOW - 1));
+    let Decision::Act(_, guards) = case.decide() else { panic!("the sample is later") };
+    let (policy, target) = (case.policy.name, case.target);
+    let since = at(NOW - 1) + Duration::from_micros(1);
+    assert_eq!(guards.last(), Some(&Guard::Evidence { policy, target, since }));
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(super) struct ActionTable {
     unfinished: BTreeSet<ActionId>,
     /// Managed actions that are pending, running or occupying.
     busy: HashMap<(TenantId, Target), BTreeSet<ActionId>>,
+    /// From when on a target shows what was done to it.
+    settled: HashMap<(TenantId, Target), Timestamp>,
     /// The managed actions of a policy on a target, the newest last.
     by_policy: HashMap<(TenantId, PolicyName, Target), BTreeSet<(Timestamp, ActionId)>>,
     /// Until when an action handed out for verification is hidden.
@@ -36,6 +38,10 @@ impl ActionTable {
         self.by_age.entry(action.tenant.clone()).or_default().insert(age);
         if action.managed {
             let place = (action.tenant.clone(), action.target.clone());
+            if let Some(settled) = action.settled_at() {
+                let latest = self.settled.entry(place.clone()).or_insert(settled);
+                *latest = settled.max(*latest);
+            }
             if is_busy(&action) {
                 self.busy.entry(place).or_default().insert(id);
             } else {
@@ -77,6 +83,11 @@ impl ActionTable {
     fn busy_on(&self, tenant: &TenantId, target: &Target) -> impl Iterator<Item = &Action> {
         let ids = self.busy.get(&(tenant.clone(), target.clone()));
         ids.into_iter().flatten().filter_map(|id| self.rows.get(id))
+    }
+
+    /// The latest [`Action::settled_at`] of the managed actions on a target.
+    pub(super) fn settled_at(&self, tenant: &TenantId, target: &Target) -> Option<Timestamp> {
+        self.settled.get(&(tenant.clone(), target.clone())).copied()
     }
 
     /// The newest managed action of a policy on a target.
@@ -125,6 +136,7 @@ impl ActionTable {
         let old = |action: &&Action| action.completed_at.is_some_and(|at| at < history);
         let finished = self.rows.values().filter(old).filter(|action| !self.unfinished.contains(&action.id));
         let gone: Vec<ActionId> = finished.take(limit).map(|action| action.id).collect();
+        self.settled.retain(|_, settled| *settled >= history);
         for id in &gone {
             let Some(action) = self.rows.remove(id) else { continue };
             let age = (action.started_at, action.id);

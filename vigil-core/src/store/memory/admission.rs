@@ -75,13 +75,15 @@ impl State {
                 (now < until).then_some(Reason::Cooldown { until })
             }
             Guard::Evidence { policy, target, since } => {
-                let last = self.actions.last(tenant, policy, target)?;
-                if last.verification == Some(Verification::Awaiting) {
+                let last = self.actions.last(tenant, policy, target);
+                if let Some(last) = last.filter(|last| last.verification == Some(Verification::Awaiting)) {
                     return Some(Reason::AwaitingVerification { action: last.id });
                 }
-                // One that has not ended has certainly not ended before the evidence was taken.
-                let ended = last.completed_at.unwrap_or(now);
-                (last.completed_at.is_none() || ended >= *since).then_some(Reason::StaleEvidence { since: ended })
+                if last.is_some_and(|last| last.completed_at.is_none()) {
+                    return Some(Reason::StaleEvidence { since: now });
+                }
+                let ended = last.and_then(|last| last.completed_at).max(self.actions.settled_at(tenant, target));
+                ended.filter(|ended| *ended >= *since).map(|since| Reason::StaleEvidence { since })
             }
             Guard::Attempts { max } => match episode {
                 None => Some(Reason::EpisodeChanged),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::StoreBench;
 use super::bench::{
-    DEADLINE, SECOND, TICK, by_policy, cancel, complete, cooldown, defer, evidence, fail, for_episode, free,
+    DEADLINE, SECOND, SETTLE, TICK, by_policy, cancel, complete, cooldown, defer, evidence, fail, for_episode, free,
     indeterminate, put, release, remove, revision, start, verify,
 };
 use crate::action::{ActionStatus, Verification};
@@ -13,7 +13,8 @@ use crate::clock::Timestamp;
 use crate::episode::{EpisodeChange, Resolution};
 use crate::policy::Reason;
 use crate::store::{ActionIntent, Actor, Admission, Expect, Guard, PolicySource, PolicyWrite};
-use crate::testing::{intent, policy, tenant};
+use crate::tenant::TenantId;
+use crate::testing::{intent, policy, policy_name, target, tenant};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -157,6 +158,28 @@ pub async fn evidence_from_before_the_last_actions_end_is_stale(t: &mut StoreBen
     assert_eq!(t.refusal(by_policy("p", "a"), &[evidence("p", "a", Timestamp::MIN)]).await, stale);
     assert_eq!(t.refusal(by_policy("p", "a"), &[evidence("p", "a", ended)]).await, stale);
     admitted(t, by_policy("p", "a"), &[evidence("p", "a", ended + TICK)]).await;
+}
+
+pub async fn evidence_from_before_another_policys_action_has_settled_is_stale(t: &mut StoreBench) {
+    let action = t.change(&t.admit(by_policy("p", "a")).await, start()).await;
+    t.pass(SECOND);
+    let settled = t.change(&action, complete()).await.settled_at().unwrap();
+    assert_eq!(settled, t.now() + SETTLE);
+    let stale = Reason::StaleEvidence { since: settled };
+    assert_eq!(t.refusal(by_policy("q", "a"), &[evidence("q", "a", Timestamp::MIN)]).await, stale);
+    assert_eq!(t.refusal(by_policy("q", "a"), &[evidence("q", "a", settled)]).await, stale);
+    let standing = t.store().standing(&TenantId::default(), &policy_name("q"), &target("a"), None).await.unwrap();
+    assert_eq!((standing.settled_at, standing.last_action), (Some(settled), None));
+    admitted(t, by_policy("q", "b"), &[evidence("q", "b", Timestamp::MIN)]).await;
+    admitted(t, by_policy("q", "a"), &[evidence("q", "a", settled + TICK)]).await;
+}
+
+pub async fn an_action_that_never_began_makes_no_evidence_of_another_policy_stale(t: &mut StoreBench) {
+    let action = t.admit(by_policy("p", "a")).await;
+    assert_eq!(t.change(&action, cancel()).await.settled_at(), None);
+    let standing = t.store().standing(&TenantId::default(), &policy_name("q"), &target("a"), None).await.unwrap();
+    assert_eq!(standing.settled_at, None);
+    admitted(t, by_policy("q", "a"), &[evidence("q", "a", Timestamp::MIN)]).await;
 }
 
 pub async fn a_first_action_needs_no_newer_evidence(t: &mut StoreBench) {
