@@ -2,17 +2,19 @@
 
 use std::any::Any;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use axum::Router;
+use axum::body::{Bytes, HttpBody as Body};
 use axum::extract::{MatchedPath, Request};
-use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, RETRY_AFTER};
+use axum::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, ETAG, HeaderName, IF_MATCH, ORIGIN, RETRY_AFTER};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use futures_util::future::BoxFuture;
+use axum::{BoxError, Router};
+use futures_util::future::{BoxFuture, Either};
 use tokio::time::Instant;
-use tower::Service;
 use tower::layer::layer_fn;
+use tower::{Layer, Service};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::timeout::TimeoutLayer;
@@ -30,24 +32,25 @@ const UNMATCHED: &str = "unmatched";
 /// copy all that is inside for every request.
 pub(crate) fn around(router: Router<App>, app: &App) -> Router<App> {
     let HttpConfig { request_timeout, origins, .. } = &app.config;
-    let observe = layer_fn({
-        let app = app.clone();
-        move |inner| Observe { app: app.clone(), inner }
-    });
+    let (app, cors) = (app.clone(), Arc::new(cors(origins)));
+    let observe = layer_fn(move |inner| Observe { app: app.clone(), cors: cors.clone(), inner });
     let time = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, *request_timeout);
-    router.layer((observe, cors(origins), CatchPanicLayer::custom(panicked), time))
+    router.layer((observe, CatchPanicLayer::custom(panicked), time))
 }
 
-/// Gives every request its id, its span and log line, its count, and problem+json if it fails.
+/// Gives every request its id, its span and log line, its count, and problem+json if it fails; and to pages of other origins the
+/// headers by which their browser lets them see the answer.
 #[derive(Debug, Clone)]
 struct Observe<S> {
     app: App,
+    cors: Arc<CorsLayer>,
     inner: S,
 }
 
-impl<S> Service<Request> for Observe<S>
+impl<S, B> Service<Request> for Observe<S>
 where
-    S: Service<Request, Response: IntoResponse, Error = Infallible, Future: Send + 'static>,
+    S: Service<Request, Response = Response<B>, Error = Infallible, Future: Send + 'static>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Default + Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
@@ -63,7 +66,11 @@ where
         let id = app.request_ids.of(request.headers());
         let method = request.method().clone();
         let matched = request.extensions().get::<MatchedPath>().cloned();
-        let answering = self.inner.call(request);
+        let answering = if request.headers().contains_key(ORIGIN) {
+            Either::Left(self.cors.layer(&mut self.inner).call(request))
+        } else {
+            Either::Right(self.inner.call(request))
+        };
         Box::pin(async move {
             let route = matched.as_ref().map_or(UNMATCHED, |path| template(path.as_str()));
             let span = || tracing::info_span!("request", %method, route, request_id = %id);

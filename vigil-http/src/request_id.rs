@@ -40,6 +40,8 @@ impl fmt::Display for RequestId {
     }
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// Where the ids of requests come from that bring none: 64 random bits of this process, and a number. They need be different,
 /// also from those of other replicas, and not hard to guess.
 #[derive(Debug)]
@@ -57,8 +59,9 @@ impl RequestIds {
     pub(crate) fn of(&self, headers: &HeaderMap) -> RequestId {
         RequestId::sent(headers).unwrap_or_else(|| {
             let number = self.given.fetch_add(1, Ordering::Relaxed);
-            let id = format!("{:016x}{number:016x}", self.process);
-            RequestId(id.try_into().expect("hexadecimal digits are a header's value"))
+            let both = u128::from(self.process) << 64 | u128::from(number);
+            let digits: [u8; 32] = std::array::from_fn(|place| DIGITS[(both >> (124 - 4 * place)) as usize & 15]);
+            RequestId(HeaderValue::from_bytes(&digits).expect("hexadecimal digits are a header's value"))
         })
     }
 }
