@@ -12,8 +12,9 @@ use vigil_core::tenant::TenantId;
 use crate::error::Error;
 use crate::row::{self, to_json};
 
-/// Rows per statement: few sizes, so that few statements are prepared. 9 values a row stay below SQLite's limit of 32766.
-const CHUNKS: [usize; 3] = [512, 32, 1];
+/// Rows per statement: few sizes, so that few statements are prepared, and few of them for any number of rows: each is a way to the
+/// thread of the connection and back. 9 values a row stay below SQLite's limit of 32766.
+const CHUNKS: [usize; 6] = [512, 64, 16, 4, 2, 1];
 
 /// Writes all batches; a batch whose idempotency key was used otherwise is refused alone.
 pub(crate) async fn record(
