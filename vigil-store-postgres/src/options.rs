@@ -20,7 +20,8 @@ pub struct PostgresOptions {
     pub acquire_timeout: Duration,
     /// How long one statement may take on the server.
     pub statement_timeout: Duration,
-    /// How many tasks write samples side by side; each takes whatever waits and commits it at once.
+    /// How many tasks write samples side by side; each takes whatever waits and commits it at once. 1: while it commits, the next
+    /// batch gathers, and no two wait for each other's series. More are for a server with many processors.
     pub writers: usize,
     /// How many requests with samples, and 64 times as many samples, may wait for a writer; beyond that the store answers that
     /// it is unavailable.
@@ -55,7 +56,7 @@ impl PostgresOptions {
             connections: 16,
             acquire_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(10),
-            writers: 2,
+            writers: 1,
             waiting_room: 4096,
             allow_unsafe_durability: false,
             pooled,
