@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool_redis::redis::{self, FromRedisValue, Script, ToRedisArgs, Value};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep, timeout};
 use vigil_core::action::ActionKey;
 use vigil_core::clock::Timestamp;
@@ -46,7 +46,11 @@ impl RedisQueue {
         Ok(Self {
             keys: Keys::new(&options.name),
             link: Link::new(options, limit)?,
-            waiter: Waiter { link: Link::new(options, limit + Waiter::LOOK)?, connection: Mutex::default() },
+            waiter: Waiter {
+                link: Link::new(options, limit + Waiter::LOOK)?,
+                connection: Mutex::default(),
+                arrived: Notify::new(),
+            },
             cursor: AtomicU64::new(0),
         })
     }
@@ -126,9 +130,19 @@ struct Taken {
 impl Queue for RedisQueue {
     async fn enqueue(&self, task: Task, delay: Duration) -> Result<(), QueueError> {
         let json = serde_json::to_string(&task).map_err(|error| QueueError::Backend(error.into()))?;
+        let is_due = delay.is_zero();
         let (action, delay) = (task.action_id.to_string(), millis(delay).to_string());
         let arguments = [tenant_word(&task.tenant), &action, &task.task_id, &json, &delay];
-        self.call::<i64>(&scripts::ENQUEUE, &arguments[..]).await?;
+        let sent = self.call::<i64>(&scripts::ENQUEUE, &arguments[..]);
+        // A claim that is made now goes the same way, and comes after it: nobody here need hear of the task from Redis.
+        let told = async {
+            if is_due {
+                self.waiter.arrived.notify_one();
+            }
+        };
+        // In this order, the first time.
+        let (sent, ()) = tokio::join!(biased; sent, told);
+        sent?;
         Ok(())
     }
 
@@ -235,11 +249,13 @@ impl Queue for RedisQueue {
     }
 }
 
-/// Waits for the list to have something, and takes nothing.
+/// Waits for the list to have something, or for this process to put something there, and takes nothing.
 #[derive(Debug)]
 struct Waiter {
     link: Link,
     connection: Mutex<Option<Wrapped>>,
+    /// A task is on its way from this process.
+    arrived: Notify,
 }
 
 /// A connection on which nothing is under way.
@@ -259,7 +275,12 @@ impl Waiter {
 
     async fn wait(&self, list: &str, at_most: Duration) -> Result<(), Error> {
         let began = Instant::now();
-        let Ok(mut own) = timeout(at_most, self.connection.lock()).await else { return Ok(()) };
+        let own = tokio::select! {
+            biased;
+            () = self.arrived.notified() => return Ok(()),
+            own = timeout(at_most, self.connection.lock()) => own,
+        };
+        let Ok(mut own) = own else { return Ok(()) };
         let wait = at_most.saturating_sub(began.elapsed());
         if wait.is_zero() {
             return Ok(());
