@@ -9,12 +9,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::heartbeat::Heartbeat;
 use crate::action::{Action, ActionStatus, Change};
+use crate::clock::Timestamp;
 use crate::context::{Context, chain};
-use crate::policy::Verdict;
+use crate::metric::Snapshot;
+use crate::policy::{Policy, PolicyName, Verdict};
 use crate::queue::Claim;
 use crate::remediator::{Outcome, Probe, RemediationRequest, RemediatorError};
 use crate::retry::FailureClass;
 use crate::store::{Actor, StoreError};
+use crate::target::Target;
 
 /// What the queue is told about a task.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +43,15 @@ enum Answer {
     },
     /// A newer attempt exists.
     Stale,
+}
+
+/// The samples by which a policy judges a target.
+struct Sight {
+    policy: Arc<Policy>,
+    target: Target,
+    /// When they were looked at.
+    now: Timestamp,
+    metrics: Snapshot,
 }
 
 pub(super) struct Executor<'a> {
@@ -76,9 +88,10 @@ impl<'a> Executor<'a> {
     }
 
     async fn try_deliver(&self, claim: &Claim) -> Result<Disposition, StoreError> {
-        // Side by side: both are read after the claim, and neither looks at the other.
+        // Side by side: all are read after the claim, and none looks at another.
         let key = claim.task.key();
-        let (action, ()) = tokio::try_join!(self.context.store.action(&key), self.context.catalog.refresh())?;
+        let (action, (), seen) =
+            tokio::try_join!(self.context.store.action(&key), self.context.catalog.refresh(), self.foresee(claim))?;
         let Some(action) = action else {
             return Ok(Disposition::Dead(format!("action {} does not exist", claim.task.action_id)));
         };
@@ -86,7 +99,7 @@ impl<'a> Executor<'a> {
             return Ok(Disposition::Dead(format!("action {} was recorded by a client, who carries it out", action.id)));
         }
         match action.status {
-            ActionStatus::Pending => self.begin(action, claim).await,
+            ActionStatus::Pending => self.begin(action, claim, seen).await,
             ActionStatus::Running if action.indeterminate_at.is_some() => Ok(Disposition::Done),
             ActionStatus::Running => self.take_over(action, claim).await,
             ActionStatus::Completed | ActionStatus::Failed | ActionStatus::Cancelled => Ok(Disposition::Done),
@@ -94,7 +107,7 @@ impl<'a> Executor<'a> {
     }
 
     /// A pending action: is it still wanted? Then occupy the target and send.
-    async fn begin(&self, action: Action, claim: &Claim) -> Result<Disposition, StoreError> {
+    async fn begin(&self, action: Action, claim: &Claim, seen: Option<Sight>) -> Result<Disposition, StoreError> {
         let now = self.context.store.now().await?;
         if now < action.not_before {
             return Ok(Disposition::Again(action.not_before.since(now)));
@@ -103,7 +116,7 @@ impl<'a> Executor<'a> {
             let reason = format!("expired: not taken within {} s", self.context.settings.expires_after.as_secs());
             return self.cancel(&action, reason).await;
         }
-        if let Some(reason) = self.no_longer_wanted(&action).await? {
+        if let Some(reason) = self.no_longer_wanted(&action, seen).await? {
             return self.cancel(&action, reason).await;
         }
         let begun = Instant::now();
@@ -208,7 +221,7 @@ impl<'a> Executor<'a> {
     /// The remediator never took the attempt: send the next one, if the action is still wanted.
     async fn send_again(&self, action: Action, claim: &Claim, error: String) -> Result<Disposition, StoreError> {
         self.context.catalog.refresh().await?;
-        if let Some(reason) = self.no_longer_wanted(&action).await? {
+        if let Some(reason) = self.no_longer_wanted(&action, None).await? {
             let cancelled = self.transition(&action, Change::Cancel { reason }).await?;
             self.transition(&cancelled, Change::Release { report: "the remediator never took it".to_owned() }).await?;
             return Ok(Disposition::Done);
@@ -233,7 +246,7 @@ impl<'a> Executor<'a> {
     }
 
     /// Why a policy's action is no longer wanted, by the policies as they were just read: its policy or its violation is gone.
-    async fn no_longer_wanted(&self, action: &Action) -> Result<Option<String>, StoreError> {
+    async fn no_longer_wanted(&self, action: &Action, seen: Option<Sight>) -> Result<Option<String>, StoreError> {
         let (Some(name), Some(revision)) = (&action.policy, action.policy_revision) else { return Ok(None) };
         let set = self.context.catalog.set();
         let Some(policy) = set.policy(&action.tenant, name).filter(|policy| policy.enabled) else {
@@ -247,9 +260,11 @@ impl<'a> Executor<'a> {
         if policy.revision != revision && !same {
             return Ok(Some(format!("the policy '{name}' was changed")));
         }
-        let now = self.context.store.now().await?;
-        let since = now - self.context.settings.staleness;
-        let metrics = self.context.snapshot(&action.tenant, Some(policy), &action.target, since).await?;
+        let is_of_it = |sight: &Sight| Arc::ptr_eq(&sight.policy, policy) && sight.target == action.target;
+        let Sight { now, metrics, .. } = match seen.filter(is_of_it) {
+            Some(sight) => sight,
+            None => self.look(policy, &action.target).await?,
+        };
         Ok(match policy.evaluate(&metrics) {
             Verdict::Met => None,
             Verdict::Unmet => Some("the condition is no longer met".to_owned()),
@@ -259,6 +274,24 @@ impl<'a> Executor<'a> {
                 old.then(|| "nothing has been known of the condition for too long".to_owned())
             }
         })
+    }
+
+    /// What the action's policy will look at, if its task tells the truth.
+    async fn foresee(&self, claim: &Claim) -> Result<Option<Sight>, StoreError> {
+        let task = &claim.task;
+        let Some(name) = task.policy_name.as_deref().and_then(|name| PolicyName::new(name).ok()) else {
+            return Ok(None);
+        };
+        let set = self.context.catalog.set();
+        let Some(policy) = set.policy(&task.tenant, &name) else { return Ok(None) };
+        self.look(policy, &task.target).await.map(Some)
+    }
+
+    async fn look(&self, policy: &Arc<Policy>, target: &Target) -> Result<Sight, StoreError> {
+        let now = self.context.store.now().await?;
+        let since = now - self.context.settings.staleness;
+        let metrics = self.context.snapshot(&policy.tenant, Some(policy), target, since).await?;
+        Ok(Sight { policy: policy.clone(), target: target.clone(), now, metrics })
     }
 
     async fn record(&self, action: &Action, outcome: Outcome) -> Result<Disposition, StoreError> {
