@@ -16,7 +16,7 @@ use vigil_core::target::Target;
 
 use crate::actions::{busy, last, rate, rate_limited, rated, settled};
 use crate::audit::{self, entry};
-use crate::connections::Connections;
+use crate::connections::{Commit, Connections};
 use crate::error::Error;
 use crate::idempotency::{self, Taken};
 use crate::row::{self, Reader, Statement, at, text, to_json};
@@ -31,8 +31,12 @@ pub(crate) async fn admit(
     let (guards, given) = (guards.to_vec(), connections.given_now());
     let opened_at = connections.now().await?;
     let lock = digest::number(&["admission", intent.tenant.as_str(), intent.target.as_str()]);
-    let work = connections
-        .exclusively(lock, move |c| Box::pin(async move { admit_alone(c, intent, &guards, given, opened_at).await }));
+    // What a policy admits has been promised to nobody, and nothing is done about it before a start is durable, which comes after it.
+    let is_promised = intent.policy.is_none() || intent.idempotency.is_some();
+    let commit = if is_promised { Commit::Durable } else { Commit::InOrder };
+    let work = connections.exclusively(lock, commit, move |c| {
+        Box::pin(async move { admit_alone(c, intent, &guards, given, opened_at).await })
+    });
     work.await
 }
 

@@ -7,7 +7,7 @@ use vigil_core::clock::Timestamp;
 use vigil_core::store::{Actor, AuditEntry, Brake, BrakeChange, BrakeScope, BrakeState, Brakes};
 use vigil_core::tenant::TenantId;
 
-use crate::connections::Connections;
+use crate::connections::{Commit, Connections};
 use crate::error::Error;
 use crate::row::{Reader, at, text};
 use crate::time::At;
@@ -66,7 +66,7 @@ pub(crate) async fn set(
     actor: &Actor,
 ) -> Result<Brakes, Error> {
     let (tenant, actor, given) = (tenant.clone(), actor.clone(), connections.given_now());
-    let work = connections.exclusively(lock(), move |c| {
+    let work = connections.exclusively(lock(), Commit::Durable, move |c| {
         Box::pin(async move {
             let At(now) =
                 sqlx::query_scalar("SELECT coalesce($1, clock_timestamp())").bind(given).fetch_one(&mut *c).await?;

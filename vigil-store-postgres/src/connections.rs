@@ -27,6 +27,15 @@ pub(crate) struct Connections {
     asked: Arc<Mutex<Option<(Instant, Timestamp)>>>,
 }
 
+/// What a commit waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// The disk.
+    Durable,
+    /// Nothing: a crash of the server may lose it, but only together with whatever was committed after it, by whomever.
+    InOrder,
+}
+
 /// How old the database's answer about the time may be.
 const ASKED_EVERY: Duration = Duration::from_secs(1);
 
@@ -135,12 +144,16 @@ impl Connections {
 
     /// Runs work in a transaction that begins by waiting for whoever holds `key`: what it reads then, it reads as they left
     /// it. (Under READ COMMITTED a statement that waits and then reads would see the state from before the wait.)
-    pub(crate) async fn exclusively<T, F>(&self, key: i64, work: F) -> Result<T, Error>
+    pub(crate) async fn exclusively<T, F>(&self, key: i64, commit: Commit, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
     {
-        self.transact_after(&format!("; SELECT pg_advisory_xact_lock({key})"), work).await
+        let commit = match commit {
+            Commit::Durable => "",
+            Commit::InOrder => "; SET LOCAL synchronous_commit = off",
+        };
+        self.transact_after(&format!("{commit}; SELECT pg_advisory_xact_lock({key})"), work).await
     }
 
     /// The same without a limit, neither for the wait nor for the work: for what may take long.

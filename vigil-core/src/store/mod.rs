@@ -105,6 +105,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// An episode that has ended, or has another version than the planner saw, is left alone; the answer then is a guard's
     /// reason, or [`EpisodeChanged`](crate::policy::Reason::EpisodeChanged). So it is if one that was to be [opened](ActionIntent::opens) is open already: then
     /// nothing is written. One that was opened stays, with the refusal, if a guard does not hold.
+    ///
+    /// What is answered is durable. What a policy wants, without an idempotency key, is promised to nobody: a Store may let that reach
+    /// the disk later, if not later than anything that is written after it, the start of the action above all. What a crash takes
+    /// with it then was not acted on, and is judged again.
     async fn admit(&self, intent: ActionIntent, guards: &[Guard]) -> Result<Admission, StoreError>;
 
     /// Applies one change to an action whose version is still `version`; with `resolve`, also ends the action's

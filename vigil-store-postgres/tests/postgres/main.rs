@@ -4,6 +4,7 @@
 
 mod conformance;
 mod database;
+mod durability;
 mod foreign;
 mod open;
 mod outages;
