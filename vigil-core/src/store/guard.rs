@@ -38,8 +38,8 @@ pub enum Guard {
     },
     /// The newest action of the policy on the target is not awaiting verification, otherwise
     /// [`Reason::AwaitingVerification`]; and it ended before `since`, from where on the evidence was taken, and every other
-    /// action on the target had settled ([`Action::settled_at`]) before that, otherwise, also if the newest has not ended,
-    /// [`Reason::StaleEvidence`]: samples of a service that another policy has just restarted show a service that is not there.
+    /// action on the target had [settled](crate::action::Action::settled_at) before that, otherwise, also if the newest has not
+    /// ended, [`Reason::StaleEvidence`]: samples of a service that another policy has just restarted show one that is not there.
     Evidence {
         /// Which policy.
         policy: PolicyName,
