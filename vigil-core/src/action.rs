@@ -225,7 +225,11 @@ impl Action {
                 next.verification = None;
                 next.error = Some(reason.clone());
             }
-            Change::Release { .. } => next.occupies = false,
+            Change::Release { .. } => {
+                next.occupies = false;
+                // It was at it until now, though it had been called off: its target shows that from now on.
+                next.verify_after = Some(now);
+            }
             Change::Verify { verification, details } => {
                 next.verification = Some(*verification);
                 if next.status == ActionStatus::Running {

@@ -66,7 +66,7 @@ where
         let id = app.request_ids.of(request.headers());
         let method = request.method().clone();
         let matched = request.extensions().get::<MatchedPath>().cloned();
-        let answering = if request.headers().contains_key(ORIGIN) {
+        let answering = if request.headers().contains_key(ORIGIN) || method == Method::OPTIONS {
             Either::Left(self.cors.layer(&mut self.inner).call(request))
         } else {
             Either::Right(self.inner.call(request))

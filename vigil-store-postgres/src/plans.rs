@@ -265,9 +265,10 @@ async fn fill(plain: &mut PgConnection, samples: u64) {
              INSERT INTO episodes (tenant, policy, target, state, severity, condition, version, pending_since, known_at, evidence, actions, resolved_at) \
              SELECT CASE n % 7 WHEN 3 THEN 'other' ELSE 'default' END, 'p-' || n % 20, 'web-' || n % 1000, CASE WHEN n % 100 = 0 THEN 'firing' ELSE 'resolved' END, 'warning', '{{}}', 1, \
                now(), now(), '[]', 1, CASE WHEN n % 100 = 0 THEN NULL ELSE now() END FROM generate_series(1, {actions} / 10) AS n ON CONFLICT DO NOTHING; \
-             INSERT INTO actions (tenant, target, action, status, policy, started_at, completed_at, verification, verify_after, occupies, deadline, managed) \
+             INSERT INTO actions (tenant, target, action, status, policy, started_at, running_at, completed_at, verification, verify_after, occupies, deadline, managed) \
              SELECT CASE n % 7 WHEN 3 THEN 'other' ELSE 'default' END, 'web-' || n % 1000, 'restart', CASE WHEN n % 1000 = 1 THEN 'pending' ELSE 'completed' END, 'p-' || n % 20, \
                now() - n * interval '90 days' / {actions}, CASE WHEN n % 1000 = 1 THEN NULL ELSE now() END, \
+               CASE WHEN n % 1000 = 1 THEN NULL ELSE now() END, \
                CASE WHEN n % 1000 = 2 THEN 'awaiting' ELSE 'verified' END, now(), n < 900 AND n % 3 = 0, now(), true \
                FROM generate_series(1, {actions}) AS n; \
              INSERT INTO audit (seq, tenant, at, kind, actor, action, episode, detail) \

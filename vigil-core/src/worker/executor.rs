@@ -90,8 +90,9 @@ impl<'a> Executor<'a> {
     async fn try_deliver(&self, claim: &Claim) -> Result<Disposition, StoreError> {
         // Side by side: all are read after the claim, and none looks at another.
         let key = claim.task.key();
-        let (action, (), seen) =
-            tokio::try_join!(self.context.store.action(&key), self.context.catalog.refresh(), self.foresee(claim))?;
+        let read = async { tokio::try_join!(self.context.store.action(&key), self.context.catalog.refresh()) };
+        let (read, seen) = tokio::join!(read, self.foresee(claim));
+        let (action, ()) = read?;
         let Some(action) = action else {
             return Ok(Disposition::Dead(format!("action {} does not exist", claim.task.action_id)));
         };
@@ -276,15 +277,12 @@ impl<'a> Executor<'a> {
         })
     }
 
-    /// What the action's policy will look at, if its task tells the truth.
-    async fn foresee(&self, claim: &Claim) -> Result<Option<Sight>, StoreError> {
+    /// What the action's policy will look at, if its task tells the truth. Whoever needs it and does not have it looks again.
+    async fn foresee(&self, claim: &Claim) -> Option<Sight> {
         let task = &claim.task;
-        let Some(name) = task.policy_name.as_deref().and_then(|name| PolicyName::new(name).ok()) else {
-            return Ok(None);
-        };
+        let name = PolicyName::new(task.policy_name.as_deref()?).ok()?;
         let set = self.context.catalog.set();
-        let Some(policy) = set.policy(&task.tenant, &name) else { return Ok(None) };
-        self.look(policy, &task.target).await.map(Some)
+        self.look(set.policy(&task.tenant, &name)?, &task.target).await.ok()
     }
 
     async fn look(&self, policy: &Arc<Policy>, target: &Target) -> Result<Sight, StoreError> {

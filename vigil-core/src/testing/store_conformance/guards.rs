@@ -174,6 +174,18 @@ pub async fn evidence_from_before_another_policys_action_has_settled_is_stale(t:
     admitted(t, by_policy("q", "a"), &[evidence("q", "a", settled + TICK)]).await;
 }
 
+pub async fn evidence_from_between_a_cancellation_and_the_release_is_stale(t: &mut StoreBench) {
+    let action = t.change(&t.admit(by_policy("p", "a")).await, start()).await;
+    let action = t.change(&action, cancel()).await;
+    let between = t.pass(SECOND);
+    t.pass(SECOND);
+    let settled = t.change(&action, release()).await.settled_at().unwrap();
+    assert_eq!(settled, t.now());
+    let stale = Reason::StaleEvidence { since: settled };
+    assert_eq!(t.refusal(by_policy("q", "a"), &[evidence("q", "a", between)]).await, stale);
+    admitted(t, by_policy("q", "a"), &[evidence("q", "a", settled + TICK)]).await;
+}
+
 pub async fn an_action_that_never_began_makes_no_evidence_of_another_policy_stale(t: &mut StoreBench) {
     let action = t.admit(by_policy("p", "a")).await;
     assert_eq!(t.change(&action, cancel()).await.settled_at(), None);

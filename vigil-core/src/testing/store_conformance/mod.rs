@@ -170,6 +170,7 @@ macro_rules! store_conformance {
                 an_action_that_awaits_its_verification_stands_against_the_next,
                 evidence_from_before_the_last_actions_end_is_stale,
                 evidence_from_before_another_policys_action_has_settled_is_stale,
+                evidence_from_between_a_cancellation_and_the_release_is_stale,
                 an_action_that_never_began_makes_no_evidence_of_another_policy_stale,
                 a_first_action_needs_no_newer_evidence,
                 an_episode_has_only_so_many_actions,
