@@ -265,6 +265,7 @@ fn a_cancelled_running_action_occupies_its_target_until_it_is_released() {
     assert_eq!((cancelled.status, cancelled.occupies), (ActionStatus::Cancelled, true));
     let freed = cancelled.apply(&Change::Release { report: "stopped".into() }, at(6)).unwrap();
     assert!(!freed.occupies);
+    assert_eq!((cancelled.settled_at(), freed.settled_at()), (Some(at(5)), Some(at(6))));
     assert!(freed.apply(&Change::Release { report: "again".into() }, at(7)).is_err());
     let waiting = action(ActionStatus::Pending, true).apply(&cancel(), at(5)).unwrap();
     assert!(!waiting.occupies);
@@ -309,11 +310,15 @@ proptest! {
             prop_assert_eq!(next.version, row.version + 1);
             let (from, to) = (row.status, next.status);
             if from.is_final() {
-                // A final row changes in its verification or in what it occupies, in nothing else.
+                // A final row changes in its verification, or in what it occupies and from when on that shows, in nothing else.
                 let field = matches!(change, Change::Verify { .. } | Change::Release { .. });
                 prop_assert!(field, "a final row was {}", change.verb());
                 let mut same = next.clone();
                 (same.version, same.verification, same.occupies) = (row.version, row.verification, row.occupies);
+                if matches!(change, Change::Release { .. }) {
+                    prop_assert_eq!(next.settled_at(), Some(now));
+                    same.verify_after = row.verify_after;
+                }
                 prop_assert_eq!(&same, &row);
                 prop_assert!(row.occupies || !next.occupies, "nothing is occupied anew");
             } else {
