@@ -1,6 +1,6 @@
 //! Brakes: one row a tenant. Whoever begins something that a brake may stop shares one lock, and looks only then (the function
-//! `vigil_braked` of the database does both); whoever sets a brake takes it alone. So a brake that is answered has waited for all that was being committed, and is seen by all that
-//! comes after it.
+//! `vigil_braked` of the database does both); whoever sets a brake takes it alone. So a brake that is answered has waited for
+//! all that was being committed, and is seen by all that comes after it.
 
 use sqlx::PgConnection;
 use vigil_core::clock::Timestamp;
