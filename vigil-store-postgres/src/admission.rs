@@ -11,7 +11,9 @@ use vigil_core::action::{Action, ActionId, Verification};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{Episode, EpisodeChange, EpisodeId};
 use vigil_core::policy::{PolicyName, Reason};
-use vigil_core::store::{ActionIntent, Actor, Admission, AuditEntry, Braked, Guard, StoreError};
+use vigil_core::store::{
+    ActionIntent, Actor, Admission, AuditEntry, Braked, Guard, LastAction, StoreError, refuse_evidence,
+};
 use vigil_core::target::Target;
 
 use crate::actions::{busy, last, rate, rate_limited, rated, settled};
@@ -153,10 +155,8 @@ struct Asked {
 
 /// The newest managed action of a policy on a target, as far as guards look at it.
 struct Last {
-    id: ActionId,
     started_at: Timestamp,
-    completed_at: Option<Timestamp>,
-    verification: Option<Verification>,
+    action: LastAction,
 }
 
 impl Facts {
@@ -200,10 +200,12 @@ impl Facts {
         let last = match reader.maybe_int("newest_id")? {
             None => None,
             Some(id) => Some(Last {
-                id: ActionId(id),
                 started_at: reader.time("newest_started_at")?,
-                completed_at: reader.maybe_time("newest_completed_at")?,
-                verification: reader.maybe_word("newest_verification", Verification::parse)?,
+                action: LastAction {
+                    id: ActionId(id),
+                    completed_at: reader.maybe_time("newest_completed_at")?,
+                    verification: reader.maybe_word("newest_verification", Verification::parse)?,
+                },
             }),
         };
         let now = reader.time("now")?;
@@ -270,15 +272,7 @@ fn refuse(guard: &Guard, facts: &Facts, episode: Option<&Episode>, now: Timestam
             until.map(|until| Reason::Cooldown { until })
         }
         Guard::Evidence { since, .. } => {
-            let last = facts.last.as_ref();
-            if let Some(last) = last.filter(|last| last.verification == Some(Verification::Awaiting)) {
-                return Some(Reason::AwaitingVerification { action: last.id });
-            }
-            if last.is_some_and(|last| last.completed_at.is_none()) {
-                return Some(Reason::StaleEvidence { since: now });
-            }
-            let ended = last.and_then(|last| last.completed_at).max(facts.settled_at);
-            ended.filter(|ended| *ended >= *since).map(|since| Reason::StaleEvidence { since })
+            refuse_evidence(facts.last.as_ref().map(|last| last.action), facts.settled_at, *since, now)
         }
         Guard::Attempts { max } => match episode {
             None => Some(Reason::EpisodeChanged),

@@ -1,11 +1,11 @@
 //! Admission: the guards in their order, then action, episode and audit in one transaction. One writer: no race is left.
 
 use sqlx::SqliteConnection;
-use vigil_core::action::{Action, ActionId, Verification};
+use vigil_core::action::{Action, ActionId};
 use vigil_core::clock::Timestamp;
 use vigil_core::episode::{Episode, EpisodeChange};
 use vigil_core::policy::Reason;
-use vigil_core::store::{ActionIntent, Admission, AuditEntry, Braked, Guard};
+use vigil_core::store::{ActionIntent, Admission, AuditEntry, Braked, Guard, LastAction, refuse_evidence};
 
 use crate::error::Error;
 use crate::row::{micros, to_json};
@@ -88,16 +88,8 @@ async fn refuse(
         }
         Guard::Evidence { policy, target, since } => {
             let last = actions::last(connection, tenant, policy, target).await?;
-            match &last {
-                Some(last) if last.verification == Some(Verification::Awaiting) => {
-                    return Ok(Some(Reason::AwaitingVerification { action: last.id }));
-                }
-                Some(last) if last.completed_at.is_none() => return Ok(Some(Reason::StaleEvidence { since: now })),
-                _ => {}
-            }
-            let settled = actions::settled_at(connection, tenant, target).await?;
-            let ended = last.and_then(|last| last.completed_at).max(settled);
-            ended.filter(|ended| *ended >= *since).map(|since| Reason::StaleEvidence { since })
+            let settled_at = actions::settled_at(connection, tenant, target).await?;
+            refuse_evidence(last.as_ref().map(LastAction::of), settled_at, *since, now)
         }
         Guard::Attempts { max } => match episode {
             None => Some(Reason::EpisodeChanged),

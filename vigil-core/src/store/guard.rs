@@ -3,10 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::action::{Action, ActionId, Verification};
 use crate::clock::Timestamp;
-use crate::policy::PolicyName;
-#[cfg(doc)]
-use crate::policy::Reason;
+use crate::policy::{PolicyName, Reason};
 use crate::target::Target;
 
 /// One condition of an admission that only the Store can judge without a race. A closed set that every Store knows.
@@ -64,3 +63,39 @@ pub enum Guard {
 
 /// The span of time in which [`Guard::Rate`] counts, whenever that begins.
 pub const MINUTE: Duration = Duration::from_secs(60);
+
+/// The newest action of a policy on a target, as far as [`Guard::Evidence`] looks at it.
+#[derive(Debug, Clone, Copy)]
+pub struct LastAction {
+    /// Which.
+    pub id: ActionId,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+    /// What metrics say of it.
+    pub verification: Option<Verification>,
+}
+
+impl LastAction {
+    /// Of a whole row.
+    pub fn of(action: &Action) -> Self {
+        Self { id: action.id, completed_at: action.completed_at, verification: action.verification }
+    }
+}
+
+/// Why [`Guard::Evidence`] does not hold for evidence from `since` on, if it does not: for whoever implements a Store. `settled_at` is
+/// that of the target, see [`Standing::settled_at`](super::Standing::settled_at).
+pub fn refuse_evidence(
+    last: Option<LastAction>,
+    settled_at: Option<Timestamp>,
+    since: Timestamp,
+    now: Timestamp,
+) -> Option<Reason> {
+    if let Some(LastAction { id, verification: Some(Verification::Awaiting), .. }) = last {
+        return Some(Reason::AwaitingVerification { action: id });
+    }
+    if last.is_some_and(|last| last.completed_at.is_none()) {
+        return Some(Reason::StaleEvidence { since: now });
+    }
+    let ended = last.and_then(|last| last.completed_at).max(settled_at);
+    ended.filter(|ended| *ended >= since).map(|since| Reason::StaleEvidence { since })
+}

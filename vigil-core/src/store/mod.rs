@@ -27,7 +27,7 @@ mod series;
 pub use audit::{Actor, AuditEntry, AuditFilter, Note};
 pub use brake::{Brake, BrakeChange, BrakeScope, BrakeState, Braked, Brakes};
 pub use error::StoreError;
-pub use guard::{Guard, MINUTE};
+pub use guard::{Guard, LastAction, MINUTE, refuse_evidence};
 pub use intent::{ActionIntent, Admission};
 pub use memory::MemoryStore;
 pub use policies::{Expect, PolicySource, PolicyTable, PolicyWrite, StoredPolicy};

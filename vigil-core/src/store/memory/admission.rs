@@ -2,11 +2,11 @@
 
 use super::idempotency::Earlier;
 use super::state::State;
-use crate::action::{ActionId, Verification};
+use crate::action::ActionId;
 use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange};
 use crate::policy::Reason;
-use crate::store::{ActionIntent, Admission, AuditEntry, Braked, Guard, StoreError};
+use crate::store::{ActionIntent, Admission, AuditEntry, Braked, Guard, LastAction, StoreError, refuse_evidence};
 
 impl State {
     pub(super) fn admit(
@@ -75,15 +75,8 @@ impl State {
                 (now < until).then_some(Reason::Cooldown { until })
             }
             Guard::Evidence { policy, target, since } => {
-                let last = self.actions.last(tenant, policy, target);
-                if let Some(last) = last.filter(|last| last.verification == Some(Verification::Awaiting)) {
-                    return Some(Reason::AwaitingVerification { action: last.id });
-                }
-                if last.is_some_and(|last| last.completed_at.is_none()) {
-                    return Some(Reason::StaleEvidence { since: now });
-                }
-                let ended = last.and_then(|last| last.completed_at).max(self.actions.settled_at(tenant, target));
-                ended.filter(|ended| *ended >= *since).map(|since| Reason::StaleEvidence { since })
+                let last = self.actions.last(tenant, policy, target).map(LastAction::of);
+                refuse_evidence(last, self.actions.settled_at(tenant, target), *since, now)
             }
             Guard::Attempts { max } => match episode {
                 None => Some(Reason::EpisodeChanged),
