@@ -1,6 +1,7 @@
 //! [`BatchBody`]: many samples in one body, read one by one.
 
 use axum::extract::{FromRequest, Request};
+use futures_util::FutureExt;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use vigil_core::policy::FieldError;
@@ -22,10 +23,12 @@ pub(crate) struct BatchBody {
 impl FromRequest<App> for BatchBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (parts, text) = body::text(request, app).await?;
-        let idempotency = body::idempotency(&parts, text.as_bytes())?;
-        Ok(Self { text, idempotency })
+    fn from_request(request: Request, app: &App) -> impl Future<Output = Result<Self, ApiError>> {
+        body::text(request, app).map(|read| {
+            let (parts, text) = read?;
+            let idempotency = body::idempotency(&parts, text.as_bytes())?;
+            Ok(Self { text, idempotency })
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use axum::http::request::Parts;
 use flate2::read::GzDecoder;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -37,9 +37,8 @@ pub(crate) struct JsonBody(pub(crate) Value);
 impl FromRequest<App> for JsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (_, text) = text(request, app).await?;
-        Ok(Self(value(&text, "", WEIGHT)?))
+    fn from_request(request: Request, app: &App) -> impl Future<Output = Result<Self, ApiError>> {
+        text(request, app).map(|read| Ok(Self(value(&read?.1, "", WEIGHT)?)))
     }
 }
 
@@ -49,12 +48,14 @@ pub(crate) struct OptionalBody(pub(crate) Option<Value>);
 impl FromRequest<App> for OptionalBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (parts, read) = read(request, app).await?;
-        if read.bytes.is_empty() {
-            return Ok(Self(None));
-        }
-        Ok(Self(Some(value(&Text::of(&parts, read)?, "", WEIGHT)?)))
+    fn from_request(request: Request, app: &App) -> impl Future<Output = Result<Self, ApiError>> {
+        read(request, app).map(|read| {
+            let (parts, read) = read?;
+            if read.bytes.is_empty() {
+                return Ok(Self(None));
+            }
+            Ok(Self(Some(value(&Text::of(&parts, read)?, "", WEIGHT)?)))
+        })
     }
 }
 
@@ -78,10 +79,12 @@ impl IntoParams for KeyedBody {
 impl FromRequest<App> for KeyedBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let (parts, text) = text(request, app).await?;
-        let idempotency = idempotency(&parts, text.as_bytes())?;
-        Ok(Self { json: value(&text, "", WEIGHT)?, idempotency })
+    fn from_request(request: Request, app: &App) -> impl Future<Output = Result<Self, ApiError>> {
+        text(request, app).map(|read| {
+            let (parts, text) = read?;
+            let idempotency = idempotency(&parts, text.as_bytes())?;
+            Ok(Self { json: value(&text, "", WEIGHT)?, idempotency })
+        })
     }
 }
 
@@ -116,10 +119,12 @@ impl Deref for Text {
 }
 
 /// Reads a body as text.
-pub(crate) async fn text(request: Request, app: &App) -> Result<(Parts, Text), ApiError> {
-    let (parts, read) = read(request, app).await?;
-    let text = Text::of(&parts, read)?;
-    Ok((parts, text))
+pub(crate) fn text(request: Request, app: &App) -> impl Future<Output = Result<(Box<Parts>, Text), ApiError>> {
+    read(request, app).map(|read| {
+        let (parts, read) = read?;
+        let text = Text::of(&parts, read)?;
+        Ok((parts, text))
+    })
 }
 
 /// Room for the large bodies of all requests together. What fits into [`BodyRoom::FREE`] needs none, so that those who send
@@ -176,8 +181,14 @@ struct Whole {
     room: Room,
 }
 
-async fn read(request: Request, app: &App) -> Result<(Parts, Whole), ApiError> {
+/// Reads a body. What reads one maps this future, and the head is in a box: an async function keeps two copies of what it is
+/// given, and one that calls another those of both.
+fn read(request: Request, app: &App) -> impl Future<Output = Result<(Box<Parts>, Whole), ApiError>> {
     let (parts, body) = request.into_parts();
+    read_body(Box::new(parts), body, app)
+}
+
+async fn read_body(parts: Box<Parts>, body: Body, app: &App) -> Result<(Box<Parts>, Whole), ApiError> {
     let limit = parts.extensions.get::<BodyLimit>().map_or(app.config.body_limit, |limit| limit.0);
     let too_large = || ApiError::new(Kind::TooLarge, format!("The body may have at most {limit} bytes."));
     let announced = body.size_hint().lower();

@@ -20,7 +20,7 @@ use crate::api::{
 };
 use crate::body::BodyLimit;
 use crate::config::HttpConfig;
-use crate::guard::{Gates, Guard, Need, stand};
+use crate::guard::{Gates, Guard, Need};
 use crate::layers;
 use crate::live::{socket, stream};
 use crate::openapi::Document;
@@ -180,12 +180,7 @@ impl Routes {
 
     /// A route with needs of its own. There is no way to add one without its documentation or without its guard.
     fn add_for(&mut self, need: Need, (schemas, paths, methods): UtoipaMethodRouter<App>) {
-        let guarded = if need == Need::PUBLIC {
-            methods
-        } else {
-            let guard = Arc::new(Guard { app: self.app.clone(), need });
-            methods.layer(axum::middleware::from_fn_with_state(guard, stand))
-        };
+        let guarded = if need == Need::PUBLIC { methods } else { methods.layer(Guard::new(self.app.clone(), need)) };
         for path in paths.paths.keys() {
             let router = std::mem::take(&mut self.router).route(path, guarded.clone());
             self.router = router.route(&format!("{path}/"), guarded.clone());

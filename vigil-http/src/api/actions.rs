@@ -84,7 +84,7 @@ pub(crate) async fn create(
     if status == ActionStatus::Pending {
         app.gates.tenants.action(&caller.tenant, now)?;
     }
-    let Caller { tenant, actor, .. } = caller;
+    let (tenant, actor) = (caller.tenant.clone(), caller.actor.clone());
     let idempotency = body.idempotency;
     let request =
         ActionRequest { tenant: tenant.clone(), target, action, status, details, severity, params, idempotency, actor };
@@ -188,7 +188,7 @@ pub(crate) async fn show(
     caller: Caller,
     IdInPath(id): IdInPath,
 ) -> Result<Json<ActionDto>, ApiError> {
-    let key = ActionKey { tenant: caller.tenant, id };
+    let key = ActionKey { tenant: caller.tenant.clone(), id };
     let action = app.vigil.store().action(&key).await?;
     action.map(|action| Json(action.into())).ok_or_else(|| ApiError::not_found(format_args!("Action {id}")))
 }
@@ -227,7 +227,7 @@ pub(crate) async fn cancel(
             reason
         }
     };
-    let key = ActionKey { tenant: caller.tenant, id };
+    let key = ActionKey { tenant: caller.tenant.clone(), id };
     let action = app.vigil.cancel_action(&key, reason, &caller.actor).await?;
     Ok(Changed::new(action, "Action cancelled successfully"))
 }
@@ -258,7 +258,7 @@ pub(crate) async fn record(
     let details = fields.optional("details", prose(MAX_PROSE));
     let errors = fields.end();
     let (Some(status), true) = (status, errors.is_empty()) else { return Err(ApiError::invalid(errors)) };
-    let key = ActionKey { tenant: caller.tenant, id };
+    let key = ActionKey { tenant: caller.tenant.clone(), id };
     match app.vigil.record_status(&key, status, details, &caller.actor).await {
         Ok(action) => Ok(Changed::new(action, "Action updated successfully")),
         Err(StoreError::Illegal(illegal)) => {

@@ -122,7 +122,7 @@ pub(crate) struct TenantQueueDto {
 pub(crate) async fn own(State(app): State<App>, caller: Caller) -> Result<Json<TenantQueueDto>, ApiError> {
     let asked = timeout(app.config.ping_timeout, app.vigil.queue().depth(&caller.tenant)).await;
     let depth = asked.map_err(|_| silent())??;
-    Ok(Json(TenantQueueDto { tenant: caller.tenant, queue_depth: depth.ready, dead: depth.dead }))
+    Ok(Json(TenantQueueDto { tenant: caller.tenant.clone(), queue_depth: depth.ready, dead: depth.dead }))
 }
 
 fn silent() -> ApiError {

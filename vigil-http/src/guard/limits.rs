@@ -81,6 +81,9 @@ impl TenantGates {
 
     /// Counts samples, all of them or none.
     pub(crate) fn samples(&self, tenant: &TenantId, count: usize) -> Result<(), ApiError> {
+        if self.limits.of(tenant).samples_per_second.is_none() {
+            return Ok(());
+        }
         let gate = self.gate(tenant);
         let Some(samples) = &gate.samples else { return Ok(()) };
         let Some(count) = u32::try_from(count).ok().and_then(NonZeroU32::new) else { return Ok(()) };
@@ -97,9 +100,20 @@ impl TenantGates {
         }
     }
 
-    /// Whether a tenant may send these samples: those of series that are there, always, and of new ones as many as fit.
-    pub(crate) async fn series(&self, tenant: &TenantId, metrics: &[Metric], vigil: &Vigil) -> Result<(), ApiError> {
-        let Some(most) = self.limits.of(tenant).series else { return Ok(()) };
+    /// How many series a tenant may have, if that is limited.
+    pub(crate) fn most_series(&self, tenant: &TenantId) -> Option<usize> {
+        self.limits.of(tenant).series
+    }
+
+    /// Whether a tenant that may have `most` series may send these samples: those of series that are there, always, and of new
+    /// ones as many as fit.
+    pub(crate) async fn series(
+        &self,
+        tenant: &TenantId,
+        most: usize,
+        metrics: &[Metric],
+        vigil: &Vigil,
+    ) -> Result<(), ApiError> {
         let gate = self.gate(tenant);
         let mut series = gate.series.lock().await;
         let mut new: HashMap<u64, &Metric> = metrics

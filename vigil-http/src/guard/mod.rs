@@ -1,19 +1,16 @@
 //! What stands before every handler: how much is in flight, who calls, how often, and whether it may.
 
-use std::net::IpAddr;
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 use tokio::sync::Semaphore;
 use vigil_core::Vigil;
 use vigil_core::key::{Access, ApiKey, KeyDigest, KeyId, Role};
-use vigil_core::store::Actor;
+use vigil_core::store::{Actor, StoreError};
 use vigil_core::tenant::TenantId;
 
 use crate::body::BodyRoom;
@@ -21,6 +18,7 @@ use crate::problem::{ApiError, Kind};
 use crate::router::App;
 
 mod credential;
+mod layer;
 mod limits;
 mod peer;
 mod rate;
@@ -30,9 +28,9 @@ pub use limits::{Limits, TenantLimits};
 pub use peer::Peer;
 pub use rate::Rate;
 
+pub(crate) use layer::Guard;
 pub(crate) use limits::TenantGates;
-use peer::peer_of;
-use rate::{RateGate, Who};
+use rate::RateGate;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +81,11 @@ impl Need {
 
 /// On whose behalf a request is made. Every handler that touches data takes one, and nothing else decides the tenant.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller {
+pub(crate) struct Caller(Arc<Identity>);
+
+/// Who somebody is, and what they may.
+#[derive(Debug)]
+pub(crate) struct Identity {
     pub(crate) tenant: TenantId,
     pub(crate) actor: Actor,
     role: Role,
@@ -91,15 +93,24 @@ pub(crate) struct Caller {
     key: Option<(KeyId, KeyDigest)>,
 }
 
+impl Deref for Caller {
+    type Target = Identity;
+    fn deref(&self) -> &Identity {
+        &self.0
+    }
+}
+
 impl Caller {
     /// Whoever calls a server that asks for no keys.
     fn anonymous() -> Self {
-        Self { tenant: TenantId::default(), actor: Actor::new("api"), role: Role::Admin, key: None }
+        let (tenant, actor) = (TenantId::default(), Actor::new("api"));
+        Self(Arc::new(Identity { tenant, actor, role: Role::Admin, key: None }))
     }
 
     fn of(key: &ApiKey) -> Self {
-        let actor = Actor::new(&format!("key:{}", key.id));
-        Self { tenant: key.tenant.clone(), actor, role: key.role, key: Some((key.id.clone(), key.digest.clone())) }
+        let (tenant, actor) = (key.tenant.clone(), Actor::new(&format!("key:{}", key.id)));
+        let role = key.role;
+        Self(Arc::new(Identity { tenant, actor, role, key: Some((key.id.clone(), key.digest.clone())) }))
     }
 
     /// Whether the key it came with is still good: what goes on for long asks again.
@@ -112,7 +123,8 @@ impl Caller {
 /// What all requests of a router share.
 #[derive(Debug)]
 pub(crate) struct Gates {
-    in_flight: Semaphore,
+    in_flight: Arc<Semaphore>,
+    anonymous: Caller,
     rate: Option<RateGate>,
     pub(crate) bodies: BodyRoom,
     /// How many large bodies are read at once: half of the processors are left to all others.
@@ -124,7 +136,8 @@ impl Gates {
     pub(crate) fn new(config: &crate::HttpConfig) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         Self {
-            in_flight: Semaphore::new(config.max_in_flight.min(Semaphore::MAX_PERMITS)),
+            in_flight: Arc::new(Semaphore::new(config.max_in_flight.min(Semaphore::MAX_PERMITS))),
+            anonymous: Caller::anonymous(),
             rate: config.rate.map(RateGate::new),
             bodies: BodyRoom::new(config.body_memory),
             heavy: Arc::new(Semaphore::new((processors / 2).max(1))),
@@ -133,56 +146,13 @@ impl Gates {
     }
 }
 
-/// What a route's guard is given.
-#[derive(Debug, Clone)]
-pub(crate) struct Guard {
-    pub(crate) app: App,
-    pub(crate) need: Need,
-}
-
-/// Lets a request pass to its handler, or answers why not.
-pub(crate) async fn stand(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
-    let Some(access) = guard.need.access(request.method()) else { return next.run(request).await };
-    let gates = &guard.app.gates;
-    let Ok(_in_flight) = gates.in_flight.try_acquire() else {
-        return ApiError::unavailable("Too many requests are in flight; try again later.").waiting(1).into_response();
-    };
-    let peer = peer_of(&request, guard.app.config.trusted_proxies);
-    match admit(&guard, access, peer, request.headers()).await {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(refusal) => refusal.into_response(),
-    }
-}
-
-async fn admit(guard: &Guard, access: Access, peer: IpAddr, headers: &HeaderMap) -> Result<Caller, ApiError> {
-    let app = &guard.app;
-    let identified = identify(app, headers).await;
-    if let Some(rate) = &app.gates.rate {
-        let key = identified.as_ref().ok().and_then(|caller| caller.key.clone()).map(|(id, _)| id);
-        rate.check(key.map_or(Who::Peer(peer), Who::Key))?;
-    }
-    let caller = identified?;
-    if !caller.role.permits(access) {
-        let role = caller.role;
-        return Err(ApiError::new(Kind::Forbidden, format!("A key of the role '{role}' may not do this.")));
-    }
-    if guard.need.is_of_installation() && caller.tenant != TenantId::default() {
-        let detail = "This is about the whole installation: only a key of the tenant 'default' may do it.";
-        return Err(ApiError::new(Kind::Forbidden, detail));
-    }
-    Ok(caller)
-}
-
-/// Who it is. Everything that is wrong with a key is the same to whoever holds it, in words and in time.
-async fn identify(app: &App, headers: &HeaderMap) -> Result<Caller, ApiError> {
+/// Who it is. Everything that is wrong with a key is the same to whoever holds it, in words and in time. `loaded` says whether
+/// the keys are known.
+fn identify(app: &App, loaded: Result<(), StoreError>, headers: &HeaderMap) -> Result<Caller, ApiError> {
     let ring = app.vigil.keys();
-    let loaded = if ring.is_loaded() { Ok(()) } else { ring.refresh().await };
     let Some(pepper) = &app.config.pepper else {
         // Another replica hands out keys: without its pepper nobody can be known here, and nobody may pass unknown.
-        return if ring.is_empty() { Ok(Caller::anonymous()) } else { Err(unknown()) };
+        return if ring.is_empty() { Ok(app.gates.anonymous.clone()) } else { Err(unknown()) };
     };
     loaded?;
     let sent = sent(headers).and_then(|text| Credential::parse(text).ok());
