@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::clock::Timestamp;
 use crate::invalid::{InvalidValue, name_of, pointer_to};
@@ -58,8 +58,8 @@ impl From<MetricName> for String {
 
 /// What tells series of one name apart: at most 64 pairs, keys of 1 to 128 and values of up to 1024 characters,
 /// no control characters. Sorted by key, so that equal tags are equal text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>")]
 pub struct Tags(Arc<BTreeMap<String, String>>);
 
 impl Tags {
@@ -104,6 +104,12 @@ impl Tags {
         let mut rest = (*self.0).clone();
         rest.remove(key);
         Self(Arc::new(rest))
+    }
+}
+
+impl Serialize for Tags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
 }
 
