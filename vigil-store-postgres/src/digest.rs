@@ -3,8 +3,9 @@
 use sha2::{Digest, Sha256};
 
 /// Stands for a series' tags in its key.
-pub(crate) fn bytes(text: &str) -> Vec<u8> {
-    Sha256::digest(text.as_bytes())[..16].to_vec()
+pub(crate) fn bytes(text: &str) -> [u8; 16] {
+    let digest = Sha256::digest(text.as_bytes());
+    std::array::from_fn(|index| digest[index])
 }
 
 /// Names an advisory lock. Two that share a number only wait for each other.

@@ -1,12 +1,10 @@
 //! Samples: many requests in one statement, the newest sample of each series kept beside them.
 
-use std::collections::BTreeMap;
-
 use sqlx::{PgConnection, Row as _};
 use tokio::time::Instant;
 use vigil_core::clock::Timestamp;
 use vigil_core::metric::{Metric, MetricId, MetricName, Sample};
-use vigil_core::store::{MetricBatch, Recorded, Scope, StoreError};
+use vigil_core::store::{Idempotency, MetricBatch, Recorded, Scope, StoreError};
 use vigil_core::tenant::TenantId;
 
 use crate::digest;
@@ -55,11 +53,35 @@ impl Ids {
 /// A request whose samples wait for their statement.
 #[derive(Debug, Clone)]
 pub(crate) struct Accepted {
-    pub(crate) batch: MetricBatch,
-    pub(crate) since: Instant,
+    tenant: TenantId,
+    pub(crate) idempotency: Option<Idempotency>,
+    pub(crate) lines: Vec<Line>,
+    since: Instant,
+}
+
+/// A sample as it is written.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) metric: Metric,
+    tags: String,
+    series: String,
+    digest: [u8; 16],
 }
 
 impl Accepted {
+    /// Takes a batch in. What can be made ready by each request by itself is made here: the statement of one batch waits for that
+    /// of the one before, and whatever is done between them, all requests wait for.
+    pub(crate) fn new(batch: MetricBatch) -> Result<Self, Error> {
+        let since = Instant::now();
+        let lines = batch.metrics.into_iter().map(|metric| {
+            let (tags, series) = (to_json(&metric.tags)?, to_json(&metric.series)?);
+            let digest = digest::bytes(&series);
+            Ok(Line { metric, tags, series, digest })
+        });
+        let lines = lines.collect::<Result<_, Error>>()?;
+        Ok(Self { tenant: batch.tenant, idempotency: batch.idempotency, lines, since })
+    }
+
     /// For how many microseconds it has been waiting.
     fn waited(&self) -> i64 {
         i64::try_from(self.since.elapsed().as_micros()).unwrap_or(i64::MAX)
@@ -83,11 +105,11 @@ pub(crate) async fn record(
     ids: &mut Ids,
     receipt: Receipt,
 ) -> Result<Vec<Result<Recorded, StoreError>>, Error> {
-    ids.provide(connection, requests.iter().map(|request| request.batch.metrics.len()).sum()).await?;
+    ids.provide(connection, requests.iter().map(|request| request.lines.len()).sum()).await?;
     let mut answers: Vec<Result<Recorded, StoreError>> = Vec::with_capacity(requests.len());
     for request in requests {
         let enough = "as many as there are samples were provided";
-        let drawn = request.batch.metrics.iter().map(|_| ids.take().expect(enough)).collect();
+        let drawn = request.lines.iter().map(|_| ids.take().expect(enough)).collect();
         answers.push(Ok(Recorded { ids: drawn, replayed: false }));
     }
     take_keys(connection, requests, &mut answers, receipt).await?;
@@ -95,11 +117,11 @@ pub(crate) async fn record(
     for (request, answer) in requests.iter().zip(&answers) {
         if let Ok(Recorded { ids, replayed: false }) = answer {
             let waited = request.waited();
-            rows.extend(ids.iter().zip(&request.batch.metrics).map(|(id, metric)| Row { id: *id, metric, waited }));
+            rows.extend(ids.iter().zip(&request.lines).map(|(id, line)| Row { id: *id, line, waited }));
         }
     }
     if !rows.is_empty() {
-        write(connection, &rows, receipt).await?;
+        write(connection, rows, receipt).await?;
     }
     Ok(answers)
 }
@@ -115,12 +137,11 @@ async fn take_keys(
         Receipt::Given(now) => Some(At(now)),
         Receipt::Waited => None,
     };
-    let batches = requests.iter().map(|request| &request.batch);
-    let mut keyed: Vec<_> = batches.zip(answers).filter(|(batch, _)| batch.idempotency.is_some()).collect();
-    keyed.sort_by_key(|(batch, _)| (&batch.tenant, batch.idempotency.as_ref().map(|key| &key.key)));
-    for (batch, answer) in keyed {
-        let (Some(idempotency), Ok(recorded)) = (&batch.idempotency, &answer) else { continue };
-        match idempotency::take(connection, "metrics", &batch.tenant, idempotency, &recorded.ids, now).await? {
+    let mut keyed: Vec<_> = requests.iter().zip(answers).filter(|(request, _)| request.idempotency.is_some()).collect();
+    keyed.sort_by_key(|(request, _)| (&request.tenant, request.idempotency.as_ref().map(|key| &key.key)));
+    for (request, answer) in keyed {
+        let (Some(idempotency), Ok(recorded)) = (&request.idempotency, &answer) else { continue };
+        match idempotency::take(connection, "metrics", &request.tenant, idempotency, &recorded.ids, now).await? {
             Taken::Fresh => {}
             Taken::Replayed(ids) => *answer = Ok(Recorded { ids, replayed: true }),
             Taken::Reused => *answer = Err(StoreError::KeyReused),
@@ -130,100 +151,62 @@ async fn take_keys(
 }
 
 /// A sample to be written.
-struct Row<'m> {
+struct Row<'l> {
     id: MetricId,
-    metric: &'m Metric,
+    line: &'l Line,
     /// For how many microseconds it has been waiting.
     waited: i64,
 }
 
-/// A column of each row.
-#[derive(Default)]
-struct Columns<'m> {
-    tenants: Vec<&'m str>,
-    targets: Vec<&'m str>,
-    names: Vec<&'m str>,
-    series: Vec<String>,
-    values: Vec<f64>,
-    at: Vec<At>,
-    received: Vec<At>,
-    waited: Vec<i64>,
-}
-
-impl<'m> Columns<'m> {
-    fn push(&mut self, metric: &'m Metric, series: String, waited: i64) {
-        self.tenants.push(metric.tenant.as_str());
-        self.targets.push(target_text(metric.target.as_ref()));
-        self.names.push(metric.name.as_str());
-        self.series.push(series);
-        self.values.push(metric.value);
-        self.at.push(At(metric.at));
-        self.received.push(At(metric.received_at));
-        self.waited.push(waited);
+impl Row<'_> {
+    /// Its series, as far as it tells series apart.
+    fn series(&self) -> impl Ord + '_ {
+        let Line { metric, digest, .. } = self.line;
+        (&metric.tenant, &metric.target, &metric.name, digest)
     }
 }
 
-async fn write(connection: &mut PgConnection, rows: &[Row<'_>], receipt: Receipt) -> Result<(), Error> {
-    let mut all = Columns::default();
-    let (mut ids, mut tags) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
-    // One row for each series, or the statement would change a row twice; sorted, or two replicas could wait crosswise.
-    let mut newest: BTreeMap<_, usize> = BTreeMap::new();
-    for (index, Row { id, metric, waited }) in rows.iter().enumerate() {
-        let place = newest.entry((&metric.tenant, &metric.target, &metric.name, &metric.series)).or_insert(index);
-        if rows[*place].metric.at <= metric.at {
-            *place = index;
-        }
-        ids.push(id.0);
-        tags.push(to_json(&metric.tags)?);
-        all.push(metric, to_json(&metric.series)?, *waited);
+async fn write(connection: &mut PgConnection, mut rows: Vec<Row<'_>>, receipt: Receipt) -> Result<(), Error> {
+    // Sorted, or two replicas could wait for each other's series crosswise.
+    rows.sort_by(|a, b| a.series().cmp(&b.series()));
+    // The newest of each series has its digest with it, one of them, or the statement would change a row twice.
+    let mut digests: Vec<Option<&[u8]>> = Vec::with_capacity(rows.len());
+    for series in rows.chunk_by(|a, b| a.series() == b.series()) {
+        let newest = (0..series.len()).max_by_key(|index| series[*index].line.metric.at);
+        digests
+            .extend((0..series.len()).map(|index| (Some(index) == newest).then_some(&series[index].line.digest[..])));
     }
-    let (mut latest, mut digests) = (Columns::default(), Vec::with_capacity(newest.len()));
-    for index in newest.into_values() {
-        let series = all.series[index].clone();
-        digests.push(digest::bytes(&series));
-        latest.push(rows[index].metric, series, rows[index].waited);
-    }
+    let metrics = || rows.iter().map(|row| &row.line.metric);
     sqlx::query(RECORD)
         .bind(matches!(receipt, Receipt::Given(_)))
-        .bind(ids)
-        .bind(all.tenants)
-        .bind(all.targets)
-        .bind(all.names)
-        .bind(all.values)
-        .bind(tags)
-        .bind(all.series)
-        .bind(all.at)
-        .bind(all.received)
-        .bind(all.waited)
-        .bind(latest.tenants)
-        .bind(latest.targets)
-        .bind(latest.names)
+        .bind(rows.iter().map(|row| row.id.0).collect::<Vec<_>>())
+        .bind(metrics().map(|metric| metric.tenant.as_str()).collect::<Vec<_>>())
+        .bind(metrics().map(|metric| target_text(metric.target.as_ref())).collect::<Vec<_>>())
+        .bind(metrics().map(|metric| metric.name.as_str()).collect::<Vec<_>>())
+        .bind(metrics().map(|metric| metric.value).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| &*row.line.tags).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| &*row.line.series).collect::<Vec<_>>())
+        .bind(metrics().map(|metric| At(metric.at)).collect::<Vec<_>>())
+        .bind(metrics().map(|metric| At(metric.received_at)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|row| row.waited).collect::<Vec<_>>())
         .bind(digests)
-        .bind(latest.series)
-        .bind(latest.values)
-        .bind(latest.at)
-        .bind(latest.received)
-        .bind(latest.waited)
         .execute(connection)
         .await?;
     Ok(())
 }
 
 /// A sample that named no time of its own is of the time of its receipt; one that did is not later than that.
-pub(crate) const RECORD: &str = "WITH stored AS (\
-       INSERT INTO metrics (id, tenant, target, name, value, tags, series, created_at, at) \
-       SELECT id, tenant, target, name, value, tags::jsonb, series, receipt, \
-         CASE WHEN at = received THEN receipt ELSE least(at, receipt) END \
+pub(crate) const RECORD: &str = "WITH given AS MATERIALIZED ( \
+       SELECT *, CASE WHEN at = received THEN receipt ELSE least(at, receipt) END AS effective \
        FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::text[], $8::text[], \
-           $9::timestamptz[], $10::timestamptz[], $11::bigint[]) \
-         AS r (id, tenant, target, name, value, tags, series, at, received, waited), \
-         LATERAL (SELECT CASE WHEN $1 THEN received ELSE now() - waited * interval '1 microsecond' END AS receipt) AS clock) \
+           $9::timestamptz[], $10::timestamptz[], $11::bigint[], $12::bytea[]) \
+         AS r (id, tenant, target, name, value, tags, series, at, received, waited, digest), \
+         LATERAL (SELECT CASE WHEN $1 THEN received ELSE now() - waited * interval '1 microsecond' END AS receipt) AS clock), \
+     stored AS ( \
+       INSERT INTO metrics (id, tenant, target, name, value, tags, series, created_at, at) \
+       SELECT id, tenant, target, name, value, tags::jsonb, series, receipt, effective FROM given) \
      INSERT INTO series_latest AS known (tenant, target, name, digest, series, value, at) \
-     SELECT tenant, target, name, digest, series, value, CASE WHEN at = received THEN receipt ELSE least(at, receipt) END \
-     FROM unnest($12::text[], $13::text[], $14::text[], $15::bytea[], $16::text[], $17::float8[], \
-         $18::timestamptz[], $19::timestamptz[], $20::bigint[]) \
-       AS r (tenant, target, name, digest, series, value, at, received, waited), \
-       LATERAL (SELECT CASE WHEN $1 THEN received ELSE now() - waited * interval '1 microsecond' END AS receipt) AS clock \
+     SELECT tenant, target, name, digest, series, value, effective FROM given WHERE digest IS NOT NULL \
      ON CONFLICT (tenant, target, name, digest) DO UPDATE SET value = excluded.value, at = excluded.at \
        WHERE excluded.at >= known.at";
 

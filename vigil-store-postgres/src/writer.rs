@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use vigil_core::clock::Timestamp;
 use vigil_core::store::{MetricBatch, Recorded, StoreError};
@@ -57,7 +56,7 @@ impl Writer {
         let room = self.room.clone().try_acquire_many_owned(weight);
         let room = room.map_err(|_| unavailable("too many samples wait for a writer"))?;
         let (reply, answer) = oneshot::channel();
-        let accepted = Accepted { batch, since: Instant::now() };
+        let accepted = Accepted::new(batch)?;
         self.jobs.try_send(Job { accepted, room, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => unavailable("too many requests wait for a writer"),
             mpsc::error::TrySendError::Closed(_) => unavailable("the writers have ended"),
@@ -83,12 +82,12 @@ async fn write(connections: Connections, waiting: Arc<Mutex<mpsc::Receiver<Job>>
         {
             let mut waiting = waiting.lock().await;
             let Some(first) = waiting.recv().await else { return };
-            let mut rows = first.accepted.batch.metrics.len();
+            let mut rows = first.accepted.lines.len();
             jobs.push(first);
             while rows < BATCH
                 && let Ok(job) = waiting.try_recv()
             {
-                rows += job.accepted.batch.metrics.len();
+                rows += job.accepted.lines.len();
                 jobs.push(job);
             }
         }
@@ -149,8 +148,8 @@ async fn commit(
             let now = connections.now().await?;
             let received: Vec<Timestamp> = match connections.given_now() {
                 Some(_) => {
-                    let metrics = requests.iter().flat_map(|request| &request.batch.metrics);
-                    metrics.map(|metric| metric.received_at).collect()
+                    let lines = requests.iter().flat_map(|request| &request.lines);
+                    lines.map(|line| line.metric.received_at).collect()
                 }
                 None => Vec::new(),
             };
@@ -177,7 +176,7 @@ async fn attempt(
         Some(now) => Receipt::Given(now.0),
         None => Receipt::Waited,
     };
-    let keyed = requests.iter().any(|request| request.batch.idempotency.is_some());
+    let keyed = requests.iter().any(|request| request.idempotency.is_some());
     let mut mine = std::mem::take(ids);
     // Ids that are drawn and then lost with an error are only a gap.
     let recorded = connections.run(keyed, move |c| {
