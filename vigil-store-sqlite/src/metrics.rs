@@ -1,6 +1,6 @@
 //! Samples: many requests in one transaction, the newest sample of each series kept beside them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use vigil_core::clock::Timestamp;
@@ -12,19 +12,41 @@ use vigil_core::tenant::TenantId;
 use crate::error::Error;
 use crate::row::{self, to_json};
 
-/// Rows per statement: few sizes, so that few statements are prepared, and few of them for any number of rows: each is a way to the
-/// thread of the connection and back. 9 values a row stay below SQLite's limit of 32766.
-const CHUNKS: [usize; 6] = [512, 64, 16, 4, 2, 1];
+/// Rows per statement; what is left is one more. So few sizes that all of them stay prepared, and few statements for any number of
+/// rows: each is a way to the thread of the connection and back. 15 values a row stay below SQLite's limit of 32766.
+const CHUNKS: [usize; 2] = [512, 64];
 
-/// Writes all batches; a batch whose idempotency key was used otherwise is refused alone.
+/// The id that was given away last, as far as it is known.
+#[derive(Debug, Default)]
+pub(crate) struct LastId(Option<i64>);
+
+impl LastId {
+    /// Asks for it again before the next sample: something else may have written, or not all that was given away was.
+    pub(crate) fn forget(&mut self) {
+        self.0 = None;
+    }
+
+    async fn known(&mut self, connection: &mut SqliteConnection) -> Result<&mut i64, Error> {
+        if self.0.is_none() {
+            let asked = sqlx::query("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'metrics'), 0)");
+            self.0 = Some(asked.fetch_one(connection).await?.try_get(0)?);
+        }
+        Ok(self.0.get_or_insert_default())
+    }
+}
+
+/// Writes all batches in one transaction, which is still open if this fails; a batch whose idempotency key was used otherwise is
+/// refused alone.
 pub(crate) async fn record(
     connection: &mut SqliteConnection,
     batches: &[&MetricBatch],
+    last: &mut LastId,
 ) -> Result<Vec<Result<Recorded, StoreError>>, Error> {
-    let mut next: i64 = sqlx::query("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'metrics'), 0)")
-        .fetch_one(&mut *connection)
-        .await?
-        .try_get(0)?;
+    let last = last.known(connection).await?;
+    let keyed = batches.iter().any(|batch| batch.idempotency.is_some());
+    if keyed {
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+    }
     let mut answers = Vec::with_capacity(batches.len());
     let mut rows: Vec<(i64, &Metric)> = Vec::new();
     // Two requests of one transaction may carry the same key.
@@ -52,9 +74,9 @@ pub(crate) async fn record(
         }
         let mut ids = Vec::with_capacity(batch.metrics.len());
         for metric in &batch.metrics {
-            next += 1;
-            ids.push(MetricId(next));
-            rows.push((next, metric));
+            *last += 1;
+            ids.push(MetricId(*last));
+            rows.push((*last, metric));
         }
         if let Some(idempotency) = &batch.idempotency {
             remember(connection, "metrics", &batch.tenant, idempotency, &ids, received_at).await?;
@@ -62,77 +84,65 @@ pub(crate) async fn record(
         }
         answers.push(Ok(Recorded { ids, replayed: false }));
     }
-    insert(connection, &rows).await?;
-    keep_newest(connection, &rows).await?;
+    write(connection, &rows, keyed).await?;
     Ok(answers)
 }
 
-async fn insert(connection: &mut SqliteConnection, mut rows: &[(i64, &Metric)]) -> Result<(), Error> {
-    while !rows.is_empty() {
-        let (chunk, rest) = split(rows);
-        let mut texts = Vec::with_capacity(chunk.len());
-        for (_, metric) in chunk {
-            texts.push((to_json(&metric.tags)?, to_json(&metric.series)?));
+/// Inserts all rows and commits; the transaction was `begun`, or is here.
+async fn write(connection: &mut SqliteConnection, mut rows: &[(i64, &Metric)], mut begun: bool) -> Result<(), Error> {
+    loop {
+        let size = CHUNKS.into_iter().find(|size| *size <= rows.len()).unwrap_or(rows.len());
+        let (chunk, rest) = rows.split_at(size);
+        let mut statement = QueryBuilder::new(if begun { "" } else { "BEGIN IMMEDIATE; " });
+        push_inserts(&mut statement, chunk)?;
+        if rest.is_empty() {
+            statement.push("COMMIT");
         }
-        let mut statement: QueryBuilder<Sqlite> =
-            QueryBuilder::new("INSERT INTO metrics (id, tenant, target, name, value, tags, series, at, created_at) ");
-        statement.push_values(chunk.iter().zip(texts), |mut row, ((id, metric), (tags, series))| {
-            row.push_bind(*id)
-                .push_bind(metric.tenant.as_str())
-                .push_bind(metric.target.as_ref().map_or("", Target::as_str))
-                .push_bind(metric.name.as_str())
-                .push_bind(metric.value)
-                .push_bind(tags)
-                .push_bind(series)
-                .push_bind(metric.at.as_micros())
-                .push_bind(metric.received_at.as_micros());
-        });
         statement.build().execute(&mut *connection).await?;
-        rows = rest;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        (rows, begun) = (rest, true);
     }
-    Ok(())
 }
 
-async fn keep_newest(connection: &mut SqliteConnection, rows: &[(i64, &Metric)]) -> Result<(), Error> {
-    let mut newest: BTreeMap<_, &Metric> = BTreeMap::new();
+/// Two statements, of which the second keeps the newest sample of each series: it sees the rows one after the other.
+fn push_inserts(statement: &mut QueryBuilder<Sqlite>, rows: &[(i64, &Metric)]) -> Result<(), Error> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut tags = Vec::with_capacity(rows.len());
+    let mut series = Vec::with_capacity(rows.len());
     for (_, metric) in rows {
-        let series = (&metric.tenant, &metric.target, &metric.name, &metric.series);
-        let known = newest.entry(series).or_insert(metric);
-        if known.at <= metric.at {
-            *known = metric;
-        }
+        tags.push(to_json(&metric.tags)?);
+        series.push(to_json(&metric.series)?);
     }
-    let newest: Vec<&Metric> = newest.into_values().collect();
-    let mut left = newest.as_slice();
-    while !left.is_empty() {
-        let (chunk, rest) = split(left);
-        let mut texts = Vec::with_capacity(chunk.len());
-        for metric in chunk {
-            texts.push(to_json(&metric.series)?);
-        }
-        let mut statement: QueryBuilder<Sqlite> =
-            QueryBuilder::new("INSERT INTO series_latest (tenant, target, name, series, value, at) ");
-        statement.push_values(chunk.iter().zip(texts), |mut row, (metric, series)| {
-            row.push_bind(metric.tenant.as_str())
-                .push_bind(metric.target.as_ref().map_or("", Target::as_str))
-                .push_bind(metric.name.as_str())
-                .push_bind(series)
-                .push_bind(metric.value)
-                .push_bind(metric.at.as_micros());
-        });
-        statement.push(
-            " ON CONFLICT (tenant, target, name, series) DO UPDATE SET value = excluded.value, at = excluded.at \
-             WHERE excluded.at >= series_latest.at",
-        );
-        statement.build().execute(&mut *connection).await?;
-        left = rest;
-    }
+    statement.push("INSERT INTO metrics (id, tenant, target, name, value, tags, series, at, created_at) ");
+    statement.push_values(rows.iter().zip(tags).zip(&series), |mut row, (((id, metric), tags), series)| {
+        row.push_bind(*id)
+            .push_bind(metric.tenant.as_str())
+            .push_bind(metric.target.as_ref().map_or("", Target::as_str))
+            .push_bind(metric.name.as_str())
+            .push_bind(metric.value)
+            .push_bind(tags)
+            .push_bind(&**series)
+            .push_bind(metric.at.as_micros())
+            .push_bind(metric.received_at.as_micros());
+    });
+    statement.push("; INSERT INTO series_latest (tenant, target, name, series, value, at) ");
+    statement.push_values(rows.iter().zip(series), |mut row, ((_, metric), series)| {
+        row.push_bind(metric.tenant.as_str())
+            .push_bind(metric.target.as_ref().map_or("", Target::as_str))
+            .push_bind(metric.name.as_str())
+            .push_bind(series)
+            .push_bind(metric.value)
+            .push_bind(metric.at.as_micros());
+    });
+    statement.push(
+        " ON CONFLICT (tenant, target, name, series) DO UPDATE SET value = excluded.value, at = excluded.at \
+         WHERE excluded.at >= series_latest.at; ",
+    );
     Ok(())
-}
-
-fn split<T>(rows: &[T]) -> (&[T], &[T]) {
-    let size = CHUNKS.into_iter().find(|size| *size <= rows.len()).unwrap_or(rows.len());
-    rows.split_at(size)
 }
 
 pub(crate) async fn snapshot(

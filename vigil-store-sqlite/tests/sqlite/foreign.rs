@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use vigil_core::action::{ActionId, ActionKey, ActionStatus, ActionType};
 use vigil_core::store::{ActionFilter, Due, Store};
 use vigil_core::tenant::TenantId;
+use vigil_core::testing::{batch, metric};
 use vigil_store_sqlite::{SqliteOptions, SqliteStore};
 
 async fn open() -> (TempDir, SqliteStore, SqliteConnection) {
@@ -72,4 +73,26 @@ async fn a_foreign_sample_is_stored() {
         .unwrap();
     run(&mut plain, "INSERT INTO metrics (name, value) VALUES ('cpu', 12.5)").await.unwrap();
     store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn samples_go_on_beside_those_of_a_foreign_client() {
+    let (_folder, store, mut plain) = open().await;
+    let samples = |value: f64| batch((0..3).map(move |host| metric("cpu", value).on(&format!("web-{host}"))));
+    let mut ids = store.record_metrics(samples(1.0)).await.unwrap().ids;
+    for value in 2..5 {
+        run(&mut plain, "INSERT INTO metrics (name, value) VALUES ('cpu', 12.5)").await.unwrap();
+        // Two that share a transaction.
+        let value = f64::from(value);
+        let (one, other) = tokio::join!(store.record_metrics(samples(value)), store.record_metrics(samples(value)));
+        ids.extend([one.unwrap().ids, other.unwrap().ids].concat());
+    }
+    let stored = "SELECT id FROM metrics WHERE value <> 12.5 ORDER BY id";
+    let stored: Vec<i64> = sqlx::query_scalar(stored).fetch_all(&mut plain).await.unwrap();
+    ids.sort_unstable();
+    assert_eq!(
+        ids.iter().map(|id| id.0).collect::<Vec<_>>(),
+        stored,
+        "each is there once, under the id that was answered"
+    );
 }
