@@ -13,40 +13,16 @@ use crate::error::Error;
 use crate::row::{self, to_json};
 
 /// Rows per statement; what is left is one more. So few sizes that all of them stay prepared, and few statements for any number of
-/// rows: each is a way to the thread of the connection and back. 15 values a row stay below SQLite's limit of 32766.
+/// rows. 9 values a row stay below SQLite's limit of 32766.
 const CHUNKS: [usize; 2] = [512, 64];
-
-/// The id that was given away last, as far as it is known.
-#[derive(Debug, Default)]
-pub(crate) struct LastId(Option<i64>);
-
-impl LastId {
-    /// Asks for it again before the next sample: something else may have written, or not all that was given away was.
-    pub(crate) fn forget(&mut self) {
-        self.0 = None;
-    }
-
-    async fn known(&mut self, connection: &mut SqliteConnection) -> Result<&mut i64, Error> {
-        if self.0.is_none() {
-            let asked = sqlx::query("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'metrics'), 0)");
-            self.0 = Some(asked.fetch_one(connection).await?.try_get(0)?);
-        }
-        Ok(self.0.get_or_insert_default())
-    }
-}
 
 /// Writes all batches in one transaction, which is still open if this fails; a batch whose idempotency key was used otherwise is
 /// refused alone.
 pub(crate) async fn record(
     connection: &mut SqliteConnection,
     batches: &[&MetricBatch],
-    last: &mut LastId,
 ) -> Result<Vec<Result<Recorded, StoreError>>, Error> {
-    let last = last.known(connection).await?;
-    let keyed = batches.iter().any(|batch| batch.idempotency.is_some());
-    if keyed {
-        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
-    }
+    let mut next: i64 = sqlx::query(BEGIN).fetch_one(&mut *connection).await?.try_get(0)?;
     let mut answers = Vec::with_capacity(batches.len());
     let mut rows: Vec<(i64, &Metric)> = Vec::new();
     // Two requests of one transaction may carry the same key.
@@ -74,9 +50,9 @@ pub(crate) async fn record(
         }
         let mut ids = Vec::with_capacity(batch.metrics.len());
         for metric in &batch.metrics {
-            *last += 1;
-            ids.push(MetricId(*last));
-            rows.push((*last, metric));
+            next += 1;
+            ids.push(MetricId(next));
+            rows.push((next, metric));
         }
         if let Some(idempotency) = &batch.idempotency {
             remember(connection, "metrics", &batch.tenant, idempotency, &ids, received_at).await?;
@@ -84,16 +60,19 @@ pub(crate) async fn record(
         }
         answers.push(Ok(Recorded { ids, replayed: false }));
     }
-    write(connection, &rows, keyed).await?;
+    write(connection, &rows).await?;
     Ok(answers)
 }
 
-/// Inserts all rows and commits; the transaction was `begun`, or is here.
-async fn write(connection: &mut SqliteConnection, mut rows: &[(i64, &Metric)], mut begun: bool) -> Result<(), Error> {
+/// Nobody else writes from here on, so that the ids are free.
+const BEGIN: &str = "BEGIN IMMEDIATE; SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'metrics'), 0)";
+
+/// Inserts all rows and commits. What stands in one query is one way to the thread of the connection and back.
+async fn write(connection: &mut SqliteConnection, mut rows: &[(i64, &Metric)]) -> Result<(), Error> {
     loop {
         let size = CHUNKS.into_iter().find(|size| *size <= rows.len()).unwrap_or(rows.len());
         let (chunk, rest) = rows.split_at(size);
-        let mut statement = QueryBuilder::new(if begun { "" } else { "BEGIN IMMEDIATE; " });
+        let mut statement = QueryBuilder::new("");
         push_inserts(&mut statement, chunk)?;
         if rest.is_empty() {
             statement.push("COMMIT");
@@ -102,7 +81,7 @@ async fn write(connection: &mut SqliteConnection, mut rows: &[(i64, &Metric)], m
         if rest.is_empty() {
             return Ok(());
         }
-        (rows, begun) = (rest, true);
+        rows = rest;
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use vigil_core::store::{MetricBatch, Recorded, StoreError};
 
 use crate::error::Error;
-use crate::metrics::{self, LastId};
+use crate::metrics;
 
 /// A piece of work on the connection.
 pub(crate) type Work<T> = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Error>> + Send>;
@@ -98,7 +98,6 @@ async fn write(
     mut control: mpsc::Receiver<Box<dyn Job>>,
     mut metrics: mpsc::Receiver<MetricJob>,
 ) -> SqliteConnection {
-    let mut last = LastId::default();
     loop {
         tokio::select! {
             biased;
@@ -116,7 +115,7 @@ async fn write(
                     rows += job.batch.metrics.len();
                     jobs.push(job);
                 }
-                run_metrics(&mut connection, jobs, &mut last).await;
+                run_metrics(&mut connection, jobs).await;
             }
             else => return connection,
         }
@@ -148,9 +147,9 @@ async fn run_control(connection: &mut SqliteConnection, mut jobs: Vec<Box<dyn Jo
 
 /// All requests in one transaction. If their data breaks it, each in a transaction of its own, so that none suffers for
 /// another.
-async fn run_metrics(connection: &mut SqliteConnection, jobs: Vec<MetricJob>, last: &mut LastId) {
+async fn run_metrics(connection: &mut SqliteConnection, jobs: Vec<MetricJob>) {
     let batches: Vec<&MetricBatch> = jobs.iter().map(|job| &job.batch).collect();
-    match record(connection, &batches, last).await {
+    match record(connection, &batches).await {
         Ok(recorded) => {
             for (job, recorded) in jobs.into_iter().zip(recorded) {
                 job.answer(recorded);
@@ -158,7 +157,7 @@ async fn run_metrics(connection: &mut SqliteConnection, jobs: Vec<MetricJob>, la
         }
         Err(_) => {
             for job in jobs {
-                let answer = match record(connection, &[&job.batch], last).await {
+                let answer = match record(connection, &[&job.batch]).await {
                     Ok(mut recorded) => recorded.pop().unwrap_or_else(|| Err(gone())),
                     Err(error) => Err(error.into()),
                 };
@@ -171,12 +170,10 @@ async fn run_metrics(connection: &mut SqliteConnection, jobs: Vec<MetricJob>, la
 async fn record(
     connection: &mut SqliteConnection,
     batches: &[&MetricBatch],
-    last: &mut LastId,
 ) -> Result<Vec<Result<Recorded, StoreError>>, Error> {
-    let recorded = metrics::record(connection, batches, last).await;
+    let recorded = metrics::record(connection, batches).await;
     if recorded.is_err() {
         roll_back(connection).await;
-        last.forget();
     }
     recorded
 }

@@ -79,20 +79,25 @@ async fn a_foreign_sample_is_stored() {
 async fn samples_go_on_beside_those_of_a_foreign_client() {
     let (_folder, store, mut plain) = open().await;
     let samples = |value: f64| batch((0..3).map(move |host| metric("cpu", value).on(&format!("web-{host}"))));
-    let mut ids = store.record_metrics(samples(1.0)).await.unwrap().ids;
-    for value in 2..5 {
-        run(&mut plain, "INSERT INTO metrics (name, value) VALUES ('cpu', 12.5)").await.unwrap();
-        // Two that share a transaction.
-        let value = f64::from(value);
-        let (one, other) = tokio::join!(store.record_metrics(samples(value)), store.record_metrics(samples(value)));
-        ids.extend([one.unwrap().ids, other.unwrap().ids].concat());
-    }
+    let foreign = async {
+        for _ in 0..100 {
+            run(&mut plain, "INSERT INTO metrics (name, value) VALUES ('cpu', 12.5)").await.unwrap();
+        }
+    };
+    let own = async {
+        let mut ids = Vec::new();
+        for value in 0..50 {
+            // Two that share a transaction.
+            let value = f64::from(value);
+            let (one, other) = tokio::join!(store.record_metrics(samples(value)), store.record_metrics(samples(value)));
+            ids.extend([one.unwrap().ids, other.unwrap().ids].concat());
+        }
+        ids
+    };
+    let ((), ids) = tokio::join!(foreign, own);
     let stored = "SELECT id FROM metrics WHERE value <> 12.5 ORDER BY id";
     let stored: Vec<i64> = sqlx::query_scalar(stored).fetch_all(&mut plain).await.unwrap();
+    let mut ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     ids.sort_unstable();
-    assert_eq!(
-        ids.iter().map(|id| id.0).collect::<Vec<_>>(),
-        stored,
-        "each is there once, under the id that was answered"
-    );
+    assert_eq!(ids, stored, "each is there once, under the id that was answered");
 }
