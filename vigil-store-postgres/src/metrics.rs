@@ -1,6 +1,7 @@
 //! Samples: many requests in one statement, the newest sample of each series kept beside them.
 
 use sqlx::{PgConnection, Row as _};
+use tokio::task::yield_now;
 use tokio::time::Instant;
 use vigil_core::clock::Timestamp;
 use vigil_core::metric::{Metric, MetricId, MetricName, Sample};
@@ -68,17 +69,22 @@ pub(crate) struct Line {
     digest: [u8; 16],
 }
 
+/// After so many lines, about a millisecond, others have a turn.
+const LINES_A_TURN: usize = 1000;
+
 impl Accepted {
     /// Takes a batch in. What can be made ready by each request by itself is made here: the statement of one batch waits for that
     /// of the one before, and whatever is done between them, all requests wait for.
-    pub(crate) fn new(batch: MetricBatch) -> Result<Self, Error> {
-        let since = Instant::now();
-        let lines = batch.metrics.into_iter().map(|metric| {
+    pub(crate) async fn new(batch: MetricBatch) -> Result<Self, Error> {
+        let (since, mut lines) = (Instant::now(), Vec::with_capacity(batch.metrics.len()));
+        for metric in batch.metrics {
             let (tags, series) = (to_json(&metric.tags)?, to_json(&metric.series)?);
             let digest = digest::bytes(&series);
-            Ok(Line { metric, tags, series, digest })
-        });
-        let lines = lines.collect::<Result<_, Error>>()?;
+            lines.push(Line { metric, tags, series, digest });
+            if lines.len().is_multiple_of(LINES_A_TURN) {
+                yield_now().await;
+            }
+        }
         Ok(Self { tenant: batch.tenant, idempotency: batch.idempotency, lines, since })
     }
 

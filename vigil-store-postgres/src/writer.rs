@@ -55,12 +55,13 @@ impl Writer {
         let weight = u32::try_from(batch.metrics.len().min(self.samples)).unwrap_or(u32::MAX);
         let room = self.room.clone().try_acquire_many_owned(weight);
         let room = room.map_err(|_| unavailable("too many samples wait for a writer"))?;
-        let (reply, answer) = oneshot::channel();
-        let accepted = Accepted::new(batch)?;
-        self.jobs.try_send(Job { accepted, room, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => unavailable("too many requests wait for a writer"),
-            mpsc::error::TrySendError::Closed(_) => unavailable("the writers have ended"),
+        // First, so that whoever is refused costs nothing more.
+        let place = self.jobs.try_reserve().map_err(|error| match error {
+            mpsc::error::TrySendError::Full(()) => unavailable("too many requests wait for a writer"),
+            mpsc::error::TrySendError::Closed(()) => unavailable("the writers have ended"),
         })?;
+        let (reply, answer) = oneshot::channel();
+        place.send(Job { accepted: Accepted::new(batch).await?, room, reply });
         answer.await.unwrap_or_else(|_| Err(unavailable("the writers have ended")))
     }
 
