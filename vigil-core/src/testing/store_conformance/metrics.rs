@@ -74,6 +74,9 @@ pub async fn of_two_samples_of_one_time_the_later_recorded_is_the_newest(t: &mut
     t.record([metric("cpu", 1.0).on("web-1")]).await;
     t.record([metric("cpu", 2.0).on("web-1")]).await;
     assert_eq!(values(&t.snapshot(&scope("web-1")).await), [2.0]);
+    let on = |target: &str, value: f64| metric("cpu", value).on(target);
+    t.record([on("web-1", 4.0), on("web-0", 5.0), on("web-1", 3.0), on("web-2", 6.0)]).await;
+    assert_eq!(values(&t.snapshot(&scope("web-1")).await), [3.0], "also within one batch");
 }
 
 pub async fn one_batch_may_have_many_samples_of_one_series_in_any_order(t: &mut StoreBench) {
