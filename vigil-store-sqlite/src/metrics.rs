@@ -1,7 +1,5 @@
 //! Samples: many requests in one transaction, the newest sample of each series kept beside them.
 
-use std::collections::HashMap;
-
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 use vigil_core::clock::Timestamp;
 use vigil_core::metric::{Metric, MetricId, MetricName, Sample};
@@ -13,7 +11,7 @@ use crate::error::Error;
 use crate::row::{self, to_json};
 
 /// Rows per statement; what is left is one more. So few sizes that all of them stay prepared, and few statements for any number of
-/// rows. 9 values a row stay below SQLite's limit of 32766.
+/// rows. 8 values a row stay below SQLite's limit of 32766.
 const CHUNKS: [usize; 2] = [512, 64];
 
 /// Writes all batches in one transaction, which is still open if this fails; a batch whose idempotency key was used otherwise is
@@ -22,84 +20,87 @@ pub(crate) async fn record(
     connection: &mut SqliteConnection,
     batches: &[&MetricBatch],
 ) -> Result<Vec<Result<Recorded, StoreError>>, Error> {
-    let mut next: i64 = sqlx::query(BEGIN).fetch_one(&mut *connection).await?.try_get(0)?;
+    let fresh = |ids| Ok(Recorded { ids, replayed: false });
+    if batches.iter().all(|batch| batch.idempotency.is_none()) {
+        let metrics: Vec<&Metric> = batches.iter().flat_map(|batch| &batch.metrics).collect();
+        let mut ids = write(connection, &metrics, Extent::Transaction).await?;
+        return Ok(batches.iter().map(|batch| fresh(ids.by_ref().take(batch.metrics.len()).collect())).collect());
+    }
     let mut answers = Vec::with_capacity(batches.len());
-    let mut rows: Vec<(i64, &Metric)> = Vec::new();
-    // Two requests of one transaction may carry the same key.
-    let mut taken: HashMap<(&TenantId, &str), (&Idempotency, Vec<MetricId>)> = HashMap::new();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
     for batch in batches {
         let received_at = batch.metrics.first().map_or(Timestamp::MIN, |metric| metric.received_at);
-        if let Some(idempotency) = &batch.idempotency {
-            let twin = taken.get(&(&batch.tenant, idempotency.key.as_str()));
-            let known = match twin {
-                Some((known, ids)) if known.fingerprint == idempotency.fingerprint => Ok(Some(ids.clone())),
-                Some(_) => Err(StoreError::KeyReused),
-                None => replay(connection, "metrics", &batch.tenant, idempotency, received_at).await?,
-            };
-            match known {
-                Ok(Some(ids)) => {
-                    answers.push(Ok(Recorded { ids, replayed: true }));
-                    continue;
+        let known = match &batch.idempotency {
+            Some(key) => replay(connection, "metrics", &batch.tenant, key, received_at).await?,
+            None => Ok(None),
+        };
+        answers.push(match known {
+            Err(refused) => Err(refused),
+            Ok(Some(ids)) => Ok(Recorded { ids, replayed: true }),
+            Ok(None) => {
+                let metrics: Vec<&Metric> = batch.metrics.iter().collect();
+                let ids: Vec<MetricId> = write(connection, &metrics, Extent::Statements).await?.collect();
+                if let Some(key) = &batch.idempotency {
+                    remember(connection, "metrics", &batch.tenant, key, &ids, received_at).await?;
                 }
-                Err(refused) => {
-                    answers.push(Err(refused));
-                    continue;
-                }
-                Ok(None) => {}
+                fresh(ids)
             }
-        }
-        let mut ids = Vec::with_capacity(batch.metrics.len());
-        for metric in &batch.metrics {
-            next += 1;
-            ids.push(MetricId(next));
-            rows.push((next, metric));
-        }
-        if let Some(idempotency) = &batch.idempotency {
-            remember(connection, "metrics", &batch.tenant, idempotency, &ids, received_at).await?;
-            taken.insert((&batch.tenant, idempotency.key.as_str()), (idempotency, ids.clone()));
-        }
-        answers.push(Ok(Recorded { ids, replayed: false }));
+        });
     }
-    write(connection, &rows).await?;
+    sqlx::query("COMMIT").execute(connection).await?;
     Ok(answers)
 }
 
-/// Nobody else writes from here on, so that the ids are free.
-const BEGIN: &str = "BEGIN IMMEDIATE; SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'metrics'), 0)";
-
-/// Inserts all rows and commits. What stands in one query is one way to the thread of the connection and back.
-async fn write(connection: &mut SqliteConnection, mut rows: &[(i64, &Metric)]) -> Result<(), Error> {
-    loop {
-        let size = CHUNKS.into_iter().find(|size| *size <= rows.len()).unwrap_or(rows.len());
-        let (chunk, rest) = rows.split_at(size);
-        let mut statement = QueryBuilder::new("");
-        push_inserts(&mut statement, chunk)?;
-        if rest.is_empty() {
-            statement.push("COMMIT");
-        }
-        statement.build().execute(&mut *connection).await?;
-        if rest.is_empty() {
-            return Ok(());
-        }
-        rows = rest;
-    }
+/// Whether what is written is a transaction, or a part of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    Transaction,
+    Statements,
 }
 
-/// Two statements, of which the second keeps the newest sample of each series: it sees the rows one after the other.
-fn push_inserts(statement: &mut QueryBuilder<Sqlite>, rows: &[(i64, &Metric)]) -> Result<(), Error> {
-    if rows.is_empty() {
+/// Inserts samples and answers their ids. What stands in one query is one way to the thread of the connection and back; few samples
+/// are one query.
+async fn write(
+    connection: &mut SqliteConnection,
+    metrics: &[&Metric],
+    extent: Extent,
+) -> Result<impl Iterator<Item = MetricId> + use<>, Error> {
+    let is_whole = extent == Extent::Transaction;
+    let (mut statement, mut left) = (QueryBuilder::new(if is_whole { "BEGIN IMMEDIATE; " } else { "" }), metrics);
+    loop {
+        let size = CHUNKS.into_iter().find(|size| *size <= left.len()).unwrap_or(left.len());
+        let (chunk, rest) = left.split_at(size);
+        push_inserts(&mut statement, chunk)?;
+        if rest.is_empty() {
+            break;
+        }
+        statement.build().execute(&mut *connection).await?;
+        (statement, left) = (QueryBuilder::new(""), rest);
+    }
+    // AUTOINCREMENT gives one number after the other for as long as no INSERT fails, and nobody else writes meanwhile.
+    statement.push("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'metrics'), 0)");
+    statement.push(if is_whole { "; COMMIT" } else { "" });
+    // Not the first row alone: what comes after it would not be run.
+    let rows = statement.build().fetch_all(connection).await?;
+    let last: i64 = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+    let count = i64::try_from(metrics.len()).unwrap_or(i64::MAX);
+    Ok((last - count + 1..=last).map(MetricId))
+}
+
+/// Two statements, of which the second keeps the newest sample of each series: it sees them one after the other.
+fn push_inserts(statement: &mut QueryBuilder<Sqlite>, metrics: &[&Metric]) -> Result<(), Error> {
+    if metrics.is_empty() {
         return Ok(());
     }
-    let mut tags = Vec::with_capacity(rows.len());
-    let mut series = Vec::with_capacity(rows.len());
-    for (_, metric) in rows {
+    let mut tags = Vec::with_capacity(metrics.len());
+    let mut series = Vec::with_capacity(metrics.len());
+    for metric in metrics {
         tags.push(to_json(&metric.tags)?);
         series.push(to_json(&metric.series)?);
     }
-    statement.push("INSERT INTO metrics (id, tenant, target, name, value, tags, series, at, created_at) ");
-    statement.push_values(rows.iter().zip(tags).zip(&series), |mut row, (((id, metric), tags), series)| {
-        row.push_bind(*id)
-            .push_bind(metric.tenant.as_str())
+    statement.push("INSERT INTO metrics (tenant, target, name, value, tags, series, at, created_at) ");
+    statement.push_values(metrics.iter().zip(tags).zip(&series), |mut row, ((metric, tags), series)| {
+        row.push_bind(metric.tenant.as_str())
             .push_bind(metric.target.as_ref().map_or("", Target::as_str))
             .push_bind(metric.name.as_str())
             .push_bind(metric.value)
@@ -109,7 +110,7 @@ fn push_inserts(statement: &mut QueryBuilder<Sqlite>, rows: &[(i64, &Metric)]) -
             .push_bind(metric.received_at.as_micros());
     });
     statement.push("; INSERT INTO series_latest (tenant, target, name, series, value, at) ");
-    statement.push_values(rows.iter().zip(series), |mut row, ((_, metric), series)| {
+    statement.push_values(metrics.iter().zip(series), |mut row, (metric, series)| {
         row.push_bind(metric.tenant.as_str())
             .push_bind(metric.target.as_ref().map_or("", Target::as_str))
             .push_bind(metric.name.as_str())
