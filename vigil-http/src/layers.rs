@@ -124,24 +124,24 @@ impl Seen {
             matched: request.extensions().get::<MatchedPath>().cloned(),
             span: None,
         };
-        if seen.route() != "/health" {
+        if seen.endpoint() != "/health" {
             seen.span = Some(seen.span());
         }
         seen
     }
 
-    fn route(&self) -> &str {
+    fn endpoint(&self) -> &str {
         self.matched.as_ref().map_or(UNMATCHED, |path| template(path.as_str()))
     }
 
     fn span(&self) -> Span {
-        tracing::info_span!("request", method = %self.method, route = self.route(), request_id = %self.id)
+        tracing::info_span!("request", method = %self.method, route = self.endpoint(), request_id = %self.id)
     }
 
     /// The answer as it is sent, after it was counted and logged.
     fn finish(self, answer: Response) -> Response {
         let mut response = problem::render(answer, &self.id);
-        let (method, route, id) = (&self.method, self.route(), &self.id);
+        let (method, route, id) = (&self.method, self.endpoint(), &self.id);
         let (status, took) = (response.status().as_u16(), self.started.elapsed());
         self.app.vigil.telemetry().request(method.as_str(), route, status, took);
         let took_ms = took.as_secs_f64() * 1000.0;
