@@ -24,11 +24,7 @@ impl FromRequest<App> for BatchBody {
     type Rejection = ApiError;
 
     fn from_request(request: Request, app: &App) -> impl Future<Output = Result<Self, ApiError>> {
-        body::text(request, app).map(|read| {
-            let (parts, text) = read?;
-            let idempotency = body::idempotency(&parts, text.as_bytes())?;
-            Ok(Self { text, idempotency })
-        })
+        body::keyed_text(request, app).map(|read| read.map(|(text, idempotency)| Self { text, idempotency }))
     }
 }
 

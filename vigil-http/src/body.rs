@@ -80,9 +80,8 @@ impl FromRequest<App> for KeyedBody {
     type Rejection = ApiError;
 
     fn from_request(request: Request, app: &App) -> impl Future<Output = Result<Self, ApiError>> {
-        text(request, app).map(|read| {
-            let (parts, text) = read?;
-            let idempotency = idempotency(&parts, text.as_bytes())?;
+        keyed_text(request, app).map(|read| {
+            let (text, idempotency) = read?;
             Ok(Self { json: value(&text, "", WEIGHT)?, idempotency })
         })
     }
@@ -119,11 +118,23 @@ impl Deref for Text {
 }
 
 /// Reads a body as text.
-pub(crate) fn text(request: Request, app: &App) -> impl Future<Output = Result<(Box<Parts>, Text), ApiError>> {
+fn text(request: Request, app: &App) -> impl Future<Output = Result<(Box<Parts>, Text), ApiError>> {
     read(request, app).map(|read| {
         let (parts, read) = read?;
         let text = Text::of(&parts, read)?;
         Ok((parts, text))
+    })
+}
+
+/// Reads a body as text, with the client's `Idempotency-Key` if it sent one.
+pub(crate) fn keyed_text(
+    request: Request,
+    app: &App,
+) -> impl Future<Output = Result<(Text, Option<Idempotency>), ApiError>> {
+    text(request, app).map(|read| {
+        let (parts, text) = read?;
+        let idempotency = idempotency(&parts, text.as_bytes())?;
+        Ok((text, idempotency))
     })
 }
 
@@ -159,7 +170,7 @@ impl BodyRoom {
     }
 }
 
-pub(crate) fn idempotency(parts: &Parts, body: &[u8]) -> Result<Option<Idempotency>, ApiError> {
+fn idempotency(parts: &Parts, body: &[u8]) -> Result<Option<Idempotency>, ApiError> {
     const MAX: usize = 255;
     let Some(sent) = parts.headers.get("idempotency-key") else { return Ok(None) };
     let sane = |key: &&str| (1..=MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());

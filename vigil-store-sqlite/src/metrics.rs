@@ -9,6 +9,7 @@ use vigil_core::tenant::TenantId;
 
 use crate::error::Error;
 use crate::row::{self, to_json};
+use crate::writer::execute;
 
 /// Rows per statement; what is left is one more. So few sizes that all of them stay prepared, and few statements for any number of
 /// rows. 8 values a row stay below SQLite's limit of 32766.
@@ -27,7 +28,7 @@ pub(crate) async fn record(
         return Ok(batches.iter().map(|batch| fresh(ids.by_ref().take(batch.metrics.len()).collect())).collect());
     }
     let mut answers = Vec::with_capacity(batches.len());
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+    execute(connection, "BEGIN IMMEDIATE").await?;
     for batch in batches {
         let received_at = batch.metrics.first().map_or(Timestamp::MIN, |metric| metric.received_at);
         let known = match &batch.idempotency {
@@ -47,7 +48,7 @@ pub(crate) async fn record(
             }
         });
     }
-    sqlx::query("COMMIT").execute(connection).await?;
+    execute(connection, "COMMIT").await?;
     Ok(answers)
 }
 

@@ -178,7 +178,7 @@ async fn record(
     recorded
 }
 
-async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), Error> {
+pub(crate) async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), Error> {
     sqlx::query(statement).execute(connection).await?;
     Ok(())
 }

@@ -1,12 +1,10 @@
 //! [`Guard`]: the layer that stands before every handler that asks for a caller.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::extract::Request;
-use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
 use pin_project_lite::pin_project;
@@ -16,9 +14,11 @@ use vigil_core::key::Access;
 use vigil_core::store::StoreError;
 use vigil_core::tenant::TenantId;
 
+#[cfg(doc)]
+use super::Caller;
 use super::peer::peer_of;
 use super::rate::Who;
-use super::{Caller, Need, identify};
+use super::{Need, identify};
 use crate::problem::{ApiError, Kind};
 use crate::router::App;
 
@@ -35,16 +35,11 @@ impl Guard {
         Self { app, need }
     }
 
-    /// Who calls, how often, and whether they may.
-    fn admit(
-        &self,
-        access: Access,
-        peer: IpAddr,
-        loaded: Result<(), StoreError>,
-        headers: &HeaderMap,
-    ) -> Result<Caller, ApiError> {
-        let identified = identify(&self.app, loaded, headers);
+    /// Who calls, how often, and whether they may: then the request has its [`Caller`]. `loaded` says whether the keys are known.
+    fn admit(&self, access: Access, loaded: Result<(), StoreError>, request: &mut Request) -> Result<(), ApiError> {
+        let identified = identify(&self.app, loaded, request.headers());
         if let Some(rate) = &self.app.gates.rate {
+            let peer = peer_of(request, self.app.config.trusted_proxies);
             let key = identified.as_ref().ok().and_then(|caller| caller.key.clone()).map(|(id, _)| id);
             rate.check(key.map_or(Who::Peer(peer), Who::Key))?;
         }
@@ -57,7 +52,8 @@ impl Guard {
             let detail = "This is about the whole installation: only a key of the tenant 'default' may do it.";
             return Err(ApiError::new(Kind::Forbidden, detail));
         }
-        Ok(caller)
+        request.extensions_mut().insert(caller);
+        Ok(())
     }
 }
 
@@ -98,27 +94,20 @@ where
                 ApiError::unavailable("Too many requests are in flight; try again later.").waiting(1),
             );
         };
-        let peer = peer_of(&request, app.config.trusted_proxies);
         if !app.vigil.keys().is_loaded() {
             let (guard, mut inner) = (self.guard.clone(), self.inner.clone());
             let answering = async move {
                 let _in_flight = in_flight;
                 let loaded = guard.app.vigil.keys().refresh().await;
-                match guard.admit(access, peer, loaded, request.headers()) {
-                    Ok(caller) => {
-                        request.extensions_mut().insert(caller);
-                        inner.call(request).await
-                    }
+                match guard.admit(access, loaded, &mut request) {
+                    Ok(()) => inner.call(request).await,
                     Err(refusal) => Ok(refusal.into_response()),
                 }
             };
             return Guarding::Waiting { answering: Box::pin(answering) };
         }
-        match self.guard.admit(access, peer, Ok(()), request.headers()) {
-            Ok(caller) => {
-                request.extensions_mut().insert(caller);
-                Guarding::Passing { answering: self.inner.call(request), in_flight: Some(in_flight) }
-            }
+        match self.guard.admit(access, Ok(()), &mut request) {
+            Ok(()) => Guarding::Passing { answering: self.inner.call(request), in_flight: Some(in_flight) },
             Err(refusal) => Guarding::refused(refusal),
         }
     }

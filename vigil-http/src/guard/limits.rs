@@ -81,9 +81,6 @@ impl TenantGates {
 
     /// Counts samples, all of them or none.
     pub(crate) fn samples(&self, tenant: &TenantId, count: usize) -> Result<(), ApiError> {
-        if self.limits.of(tenant).samples_per_second.is_none() {
-            return Ok(());
-        }
         let gate = self.gate(tenant);
         let Some(samples) = &gate.samples else { return Ok(()) };
         let Some(count) = u32::try_from(count).ok().and_then(NonZeroU32::new) else { return Ok(()) };
