@@ -82,7 +82,7 @@ impl Service {
         match self.process() {
             Some(process) => tracing::info!(service = self.mark, pid = process.pid, "runs already"),
             None if self.drained.exists() => tracing::info!(service = self.mark, "was drained, and stays down"),
-            None => self.spawn(None).await?,
+            None => drop(self.spawn(None).await?),
         }
         Ok(())
     }
@@ -110,10 +110,13 @@ impl Service {
         if is_drain {
             return Ok(succeeded(format!("stopped after {stopped} ms; a restart brings it back")));
         }
-        if let Err(error) = self.spawn(Some(job)).await {
-            return Ok(failed(format!("stopped, and {} cannot be started: {error}", self.config.command[0])));
-        }
-        let Some(process) = self.stays().await else {
+        let started = match self.spawn(Some(job)).await {
+            Ok(started) => started,
+            Err(error) => {
+                return Ok(failed(format!("stopped, and {} cannot be started: {error}", self.config.command[0])));
+            }
+        };
+        let Some(process) = self.stays(started).await else {
             return Ok(failed(format!(
                 "it ended within {:?}; its last output: {}",
                 self.config.start_seconds.0,
@@ -194,7 +197,8 @@ impl Service {
         self.processes().is_empty()
     }
 
-    async fn spawn(&self, job: Option<&Job>) -> io::Result<()> {
+    /// Starts it; the process, unless it has ended already.
+    async fn spawn(&self, job: Option<&Job>) -> io::Result<Option<Process>> {
         if std::fs::metadata(&self.output).is_ok_and(|file| file.len() > OUTPUT) {
             std::fs::rename(&self.output, self.output.with_extension("log.1"))?;
         }
@@ -209,8 +213,9 @@ impl Service {
         // It outlives this program; once it is let go of here, the runtime collects it when it ends.
         let child = command.spawn()?;
         tracing::info!(service = self.mark, pid = child.id(), "started");
+        let process = child.id().and_then(Process::of);
         // It runs: that this cannot be written down is no failure.
-        if let Some(process) = child.id().and_then(Process::of)
+        if let Some(process) = &process
             && let Err(error) = process.remember(&self.started, job.map(|job| job.key.0.as_str()))
         {
             tracing::warn!(%error, service = self.mark, "what was started cannot be written down");
@@ -220,14 +225,15 @@ impl Service {
         {
             tracing::warn!(%error, service = self.mark, "it is still marked as drained, and stays down at the next start");
         }
-        Ok(())
+        Ok(process)
     }
 
-    /// The process, if it is there for long enough.
-    async fn stays(&self) -> Option<Process> {
+    /// The process, if it is there for long enough. The one that was started is known by its number: while a program takes the
+    /// place of another (execve(2)), its environment reads as empty.
+    async fn stays(&self, started: Option<Process>) -> Option<Process> {
         let until = Instant::now() + self.config.start_seconds.0;
         loop {
-            let process = self.process()?;
+            let process = started.clone().filter(Process::is_alive).or_else(|| self.process())?;
             if Instant::now() >= until {
                 return Some(process);
             }
