@@ -15,7 +15,7 @@ use crate::context::Context;
 pub(crate) struct Enqueuer {
     sender: mpsc::Sender<Action>,
     receiver: Mutex<mpsc::Receiver<Action>>,
-    loops: AtomicUsize,
+    drivers: AtomicUsize,
 }
 
 impl Enqueuer {
@@ -24,13 +24,20 @@ impl Enqueuer {
 
     pub(crate) fn new() -> Self {
         let (sender, receiver) = mpsc::channel(Self::ROOM);
-        Self { sender, receiver: Mutex::new(receiver), loops: AtomicUsize::new(0) }
+        Self { sender, receiver: Mutex::new(receiver), drivers: AtomicUsize::new(0) }
+    }
+
+    /// Says that what is offered will be taken, for as long as the result lives. To be said before the first who may offer
+    /// starts: one that admits a moment before the first [`drive`](Self::drive) must not wait for the queue either.
+    pub(crate) fn driving(&self) -> Driving<'_> {
+        self.drivers.fetch_add(1, Ordering::SeqCst);
+        Driving(&self.drivers)
     }
 
     /// Whether anybody takes what is offered. Where nobody does, because the loop does not run, callers wait for the queue
     /// themselves.
     pub(crate) fn is_driven(&self) -> bool {
-        self.loops.load(Ordering::SeqCst) > 0
+        self.drivers.load(Ordering::SeqCst) > 0
     }
 
     /// Hands an action on; whether there was room. Never waits.
@@ -40,7 +47,6 @@ impl Enqueuer {
 
     /// Puts what is offered into the queue until the token is cancelled, and then what is left, if the queue takes it.
     pub(crate) async fn drive(&self, context: &Context, token: CancellationToken) {
-        let driving = Driving::new(&self.loops);
         loop {
             tokio::select! {
                 biased;
@@ -50,7 +56,6 @@ impl Enqueuer {
                 }
             }
         }
-        drop(driving);
         loop {
             let Ok(action) = self.receiver.lock().await.try_recv() else { return };
             if !context.put(&action).await {
@@ -60,15 +65,8 @@ impl Enqueuer {
     }
 }
 
-/// Counts a loop for as long as it lives, whatever ends it.
-struct Driving<'a>(&'a AtomicUsize);
-
-impl<'a> Driving<'a> {
-    fn new(loops: &'a AtomicUsize) -> Self {
-        loops.fetch_add(1, Ordering::SeqCst);
-        Self(loops)
-    }
-}
+/// Whoever drives, from its start until its shutdown.
+pub(crate) struct Driving<'a>(&'a AtomicUsize);
 
 impl Drop for Driving<'_> {
     fn drop(&mut self) {

@@ -125,6 +125,7 @@ impl Vigil {
         self.load_policies().await?;
         let context = &self.context;
         let mut supervisor = Supervisor::new();
+        let driving = context.enqueuer.driving();
         for index in 0..self.lanes.len() {
             let (lanes, context) = (self.lanes.clone(), context.clone());
             supervisor.spawn(format!("lane-{index}"), move |token| {
@@ -161,6 +162,10 @@ impl Vigil {
             let (sweeper, state) = (context.clone(), self.runner.clone());
             supervisor.spawn("runner", move |token| runner::run(sweeper.clone(), state.clone(), token));
         }
+        let shutdown = async {
+            shutdown.await;
+            drop(driving);
+        };
         supervisor.run(shutdown, context.settings.grace).await;
         Ok(())
     }

@@ -40,6 +40,18 @@ async fn a_queue_that_takes_nothing_keeps_nothing_from_being_admitted(backend: B
     vigil.run(story).await.unwrap();
 }
 
+/// The lanes are full before anybody is there who takes tasks to the queue.
+async fn a_queue_that_takes_nothing_holds_up_no_start(backend: Backend) {
+    let world = World::new(backend).await;
+    let vigil = over_a_queue_that_hangs(&world, "enqueue");
+    vigil.load_policies().await.unwrap();
+    for number in 0..20 {
+        vigil.ingest(cpu(&format!("web-{number}"), 95.0)).await.unwrap();
+    }
+    let story = eventually("all are admitted", async || (world.actions().await.len() == 20).then_some(()));
+    vigil.run(story).await.unwrap();
+}
+
 async fn a_queue_that_extends_no_lease_costs_no_action_its_own(backend: Backend) {
     let world = World::new(backend).await;
     let vigil = over_a_queue_that_hangs(&world, "extend");
@@ -244,6 +256,7 @@ macro_rules! over_every_store {
 
 over_every_store! {
     a_queue_that_takes_nothing_keeps_nothing_from_being_admitted
+    a_queue_that_takes_nothing_holds_up_no_start
     a_queue_that_extends_no_lease_costs_no_action_its_own
     a_queue_that_rescues_nothing_does_not_hold_up_the_audit
     an_outcome_that_cannot_be_recorded_at_once_is_recorded_a_moment_later
