@@ -40,6 +40,9 @@ struct Room {
     taken: u32,
 }
 
+/// After so many samples a lane gives way to the other tasks: most are looked at in less time than that takes.
+const SAMPLES_A_TURN: u32 = 16;
+
 #[derive(Debug)]
 enum Work {
     Sample(Metric),
@@ -72,10 +75,17 @@ impl Lanes {
         let mut shard = Shard::default();
         let mut tidy = interval(context.settings.staleness);
         tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut taken = 0_u32;
         while !token.is_cancelled() {
             let work = lane.room().next();
+            taken = taken.wrapping_add(1);
             match work {
-                Some(Work::Sample(metric)) => observe(context, &controller, &mut shard, metric).await,
+                Some(Work::Sample(metric)) => {
+                    observe(context, &controller, &mut shard, metric).await;
+                    if !taken.is_multiple_of(SAMPLES_A_TURN) {
+                        continue;
+                    }
+                }
                 Some(Work::Dirty(scope)) => judge_all(context, &controller, &scope).await,
                 None => {
                     tokio::select! {
