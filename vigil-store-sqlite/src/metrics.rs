@@ -1,6 +1,6 @@
 //! Samples: many requests in one transaction, the newest sample of each series kept beside them.
 
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row, SqliteConnection};
 use vigil_core::clock::Timestamp;
 use vigil_core::metric::{Metric, MetricId, MetricName, Sample};
 use vigil_core::store::{Idempotency, MetricBatch, Recorded, Scope, StoreError};
@@ -13,7 +13,9 @@ use crate::writer::execute;
 
 /// Rows per statement; what is left is one more. So few sizes that all of them stay prepared, and few statements for any number of
 /// rows. 8 values a row stay below SQLite's limit of 32766.
-const CHUNKS: [usize; 2] = [512, 64];
+const CHUNKS: [usize; 2] = [512, STATEMENT];
+/// So many rows, or fewer, are one statement.
+const STATEMENT: usize = 64;
 
 /// Writes all batches in one transaction, which is still open if this fails; a batch whose idempotency key was used otherwise is
 /// refused alone.
@@ -24,7 +26,15 @@ pub(crate) async fn record(
     let fresh = |ids| Ok(Recorded { ids, replayed: false });
     if batches.iter().all(|batch| batch.idempotency.is_none()) {
         let metrics: Vec<&Metric> = batches.iter().flat_map(|batch| &batch.metrics).collect();
-        let mut ids = write(connection, &metrics, Extent::Transaction).await?;
+        // One statement is a transaction by itself.
+        let is_one = metrics.len() <= STATEMENT;
+        if !is_one {
+            execute(connection, "BEGIN IMMEDIATE").await?;
+        }
+        let mut ids = write(connection, &metrics).await?;
+        if !is_one {
+            execute(connection, "COMMIT").await?;
+        }
         return Ok(batches.iter().map(|batch| fresh(ids.by_ref().take(batch.metrics.len()).collect())).collect());
     }
     let mut answers = Vec::with_capacity(batches.len());
@@ -40,7 +50,7 @@ pub(crate) async fn record(
             Ok(Some(ids)) => Ok(Recorded { ids, replayed: true }),
             Ok(None) => {
                 let metrics: Vec<&Metric> = batch.metrics.iter().collect();
-                let ids: Vec<MetricId> = write(connection, &metrics, Extent::Statements).await?.collect();
+                let ids: Vec<MetricId> = write(connection, &metrics).await?.collect();
                 if let Some(key) = &batch.idempotency {
                     remember(connection, "metrics", &batch.tenant, key, &ids, received_at).await?;
                 }
@@ -52,78 +62,41 @@ pub(crate) async fn record(
     Ok(answers)
 }
 
-/// Whether what is written is a transaction, or a part of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
-    Transaction,
-    Statements,
-}
-
-/// Inserts samples and answers their ids. What stands in one query is one way to the thread of the connection and back; few samples
-/// are one query.
+/// Inserts samples and answers their ids. A trigger keeps the newest one of each series.
 async fn write(
     connection: &mut SqliteConnection,
     metrics: &[&Metric],
-    extent: Extent,
 ) -> Result<impl Iterator<Item = MetricId> + use<>, Error> {
-    let is_whole = extent == Extent::Transaction;
-    let (mut statement, mut left) = (QueryBuilder::new(if is_whole { "BEGIN IMMEDIATE; " } else { "" }), metrics);
-    loop {
+    let (mut last, mut left) = (0, metrics);
+    while !left.is_empty() {
         let size = CHUNKS.into_iter().find(|size| *size <= left.len()).unwrap_or(left.len());
         let (chunk, rest) = left.split_at(size);
-        push_inserts(&mut statement, chunk)?;
-        if rest.is_empty() {
-            break;
-        }
-        statement.build().execute(&mut *connection).await?;
-        (statement, left) = (QueryBuilder::new(""), rest);
+        last = insert(connection, chunk).await?;
+        left = rest;
     }
     // AUTOINCREMENT gives one number after the other for as long as no INSERT fails, and nobody else writes meanwhile.
-    statement.push("SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'metrics'), 0)");
-    statement.push(if is_whole { "; COMMIT" } else { "" });
-    // Not the first row alone: what comes after it would not be run.
-    let rows = statement.build().fetch_all(connection).await?;
-    let last: i64 = rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
     let count = i64::try_from(metrics.len()).unwrap_or(i64::MAX);
     Ok((last - count + 1..=last).map(MetricId))
 }
 
-/// Two statements, of which the second keeps the newest sample of each series: it sees them one after the other.
-fn push_inserts(statement: &mut QueryBuilder<Sqlite>, metrics: &[&Metric]) -> Result<(), Error> {
-    if metrics.is_empty() {
-        return Ok(());
-    }
-    let mut tags = Vec::with_capacity(metrics.len());
-    let mut series = Vec::with_capacity(metrics.len());
-    for metric in metrics {
-        tags.push(to_json(&metric.tags)?);
-        series.push(to_json(&metric.series)?);
-    }
-    statement.push("INSERT INTO metrics (tenant, target, name, value, tags, series, at, created_at) ");
-    statement.push_values(metrics.iter().zip(tags).zip(&series), |mut row, ((metric, tags), series)| {
+/// Inserts samples in one statement and answers the id of the last one.
+async fn insert(connection: &mut SqliteConnection, metrics: &[&Metric]) -> Result<i64, Error> {
+    let texts = metrics.iter().map(|metric| Ok((to_json(&metric.tags)?, to_json(&metric.series)?)));
+    let texts = texts.collect::<Result<Vec<_>, Error>>()?;
+    let mut statement =
+        QueryBuilder::new("INSERT INTO metrics (tenant, target, name, value, tags, series, at, created_at, own) ");
+    statement.push_values(metrics.iter().zip(texts), |mut row, (metric, (tags, series))| {
         row.push_bind(metric.tenant.as_str())
             .push_bind(metric.target.as_ref().map_or("", Target::as_str))
             .push_bind(metric.name.as_str())
             .push_bind(metric.value)
             .push_bind(tags)
-            .push_bind(&**series)
-            .push_bind(metric.at.as_micros())
-            .push_bind(metric.received_at.as_micros());
-    });
-    statement.push("; INSERT INTO series_latest (tenant, target, name, series, value, at) ");
-    statement.push_values(metrics.iter().zip(series), |mut row, (metric, series)| {
-        row.push_bind(metric.tenant.as_str())
-            .push_bind(metric.target.as_ref().map_or("", Target::as_str))
-            .push_bind(metric.name.as_str())
             .push_bind(series)
-            .push_bind(metric.value)
-            .push_bind(metric.at.as_micros());
+            .push_bind(metric.at.as_micros())
+            .push_bind(metric.received_at.as_micros())
+            .push("1");
     });
-    statement.push(
-        " ON CONFLICT (tenant, target, name, series) DO UPDATE SET value = excluded.value, at = excluded.at \
-         WHERE excluded.at >= series_latest.at; ",
-    );
-    Ok(())
+    Ok(statement.build().execute(connection).await?.last_insert_rowid())
 }
 
 pub(crate) async fn snapshot(
@@ -150,19 +123,29 @@ pub(crate) async fn samples(
     since: Timestamp,
     limit: usize,
 ) -> Result<Vec<Sample>, Error> {
-    let rows = sqlx::query(SAMPLES)
+    let rows = sqlx::query(AssertSqlSafe(samples_statement()))
+        .bind(since.as_micros())
         .bind(scope.tenant.as_str())
         .bind(scope.target.as_ref().map_or("", Target::as_str))
         .bind(to_json(&metrics)?)
-        .bind(since.as_micros())
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(connection)
         .await?;
     rows.iter().map(row::sample).collect()
 }
 
-pub(crate) const SAMPLES: &str = "SELECT name, series, value, at FROM metrics \
-     WHERE tenant = ? AND target = ? AND name IN (SELECT value FROM json_each(?)) AND at >= ? ORDER BY at, id LIMIT ?";
+/// The chunks that may hold samples from `?1` on, and their samples: to be narrowed down by tenant, name and target, as the
+/// index of a chunk has them. `+`, because a column's affinity would keep the index of an expression from being used.
+pub(crate) const SINCE: &str = "metric_chunks AS c CROSS JOIN metrics AS m \
+     WHERE c.last >= ?1 / 1000000 AND m.id >> 9 = +c.chunk AND m.at >= ?1";
+
+/// `?1` since, `?2` tenant, `?3` target, `?4` names, `?5` how many.
+pub(crate) fn samples_statement() -> String {
+    format!(
+        "SELECT m.name, m.series, m.value, m.at FROM {SINCE} AND m.tenant = ?2 AND m.target = ?3 \
+         AND m.name IN (SELECT value FROM json_each(?4)) ORDER BY m.at, m.id LIMIT ?5"
+    )
+}
 
 /// The answer that was given to a request with this key, `Ok(None)` if there was none in the last 24 hours.
 pub(crate) async fn replay<T: serde::de::DeserializeOwned>(

@@ -7,6 +7,7 @@ use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
 
 use crate::error::Error;
+use crate::metrics::SINCE;
 use crate::row::{Reader, to_json};
 
 pub(crate) async fn list(
@@ -74,10 +75,10 @@ pub(crate) async fn range(
     let tags = to_json(&range.tags)?;
     let bind = |statement: String| {
         sqlx::query::<sqlx::Sqlite>(AssertSqlSafe(statement))
-            .bind(tenant.as_str())
-            .bind(range.metric.as_str())
             .bind(range.from.as_micros())
             .bind(range.to.as_micros())
+            .bind(tenant.as_str())
+            .bind(range.metric.as_str())
             .bind(range.step_micros())
             .bind(tags.clone())
             .bind(range.target.as_ref().map_or("", Target::as_str))
@@ -97,7 +98,7 @@ pub(crate) async fn range(
     Ok(Range::of_points(points))
 }
 
-/// `?1` tenant, `?2` name, `?3` from, `?4` to, `?5` step, `?6` tags, `?7` target, `?8` how many points.
+/// `?1` from, `?2` to, `?3` tenant, `?4` name, `?5` step, `?6` tags, `?7` target, `?8` how many points.
 pub(crate) fn points_statement(range: &RangeQuery) -> String {
     let value = match range.aggregate {
         Aggregate::Avg => "avg(m.value) AS value",
@@ -119,22 +120,18 @@ fn count_statement(range: &RangeQuery) -> String {
     format!("SELECT count(*), ?5, ?8 FROM (SELECT DISTINCT m.target, m.series FROM {})", samples(range))
 }
 
-/// The samples of a range. Without a target those of each that has such a series, so that an index leads to them.
+/// The samples of a range.
 fn samples(range: &RangeQuery) -> String {
-    let (from, on) = match &range.target {
-        Some(_) => ("metrics AS m", "?7"),
-        None => (
-            "(SELECT DISTINCT target FROM series_latest WHERE tenant = ?1 AND name = ?2 AND ?7 = '') AS t CROSS JOIN metrics AS m",
-            "t.target",
-        ),
-    };
+    let target = if range.target.is_some() { "m.target = ?7" } else { "?7 = ''" };
     let tags = if range.tags.iter().next().is_some() {
         "NOT EXISTS (SELECT 1 FROM json_each(?6) AS w WHERE NOT EXISTS \
            (SELECT 1 FROM json_each(m.series) AS h WHERE h.key = w.key AND h.value = w.value))"
     } else {
         "?6 IS NOT NULL"
     };
-    format!("{from} WHERE m.tenant = ?1 AND m.target = {on} AND m.name = ?2 AND m.at >= ?3 AND m.at < ?4 AND {tags}")
+    format!(
+        "{SINCE} AND c.first <= ?2 / 1000000 AND m.at < ?2 AND m.tenant = ?3 AND m.name = ?4 AND {target} AND {tags}"
+    )
 }
 
 fn target(row: &Reader<'_>) -> Result<Option<Target>, Error> {

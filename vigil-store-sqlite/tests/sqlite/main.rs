@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that panics has failed
 
+mod chunks;
 mod conformance;
 mod durability;
 mod foreign;

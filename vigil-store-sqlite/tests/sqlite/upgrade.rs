@@ -4,7 +4,11 @@ use sqlx::ConnectOptions;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::SqliteConnectOptions;
 use vigil_core::action::{ActionId, ActionType};
-use vigil_core::store::{Due, Store};
+use vigil_core::clock::Timestamp;
+use vigil_core::metric::MetricName;
+use vigil_core::store::{Due, Scope, Store};
+use vigil_core::target::Target;
+use vigil_core::tenant::TenantId;
 use vigil_core::testing::{batch, metric};
 use vigil_store_sqlite::{SqliteOptions, SqliteStore};
 
@@ -21,7 +25,7 @@ async fn a_file_of_every_earlier_schema_opens_and_works() {
         earlier.run_direct(None, &mut plain, false).await.unwrap();
         for row in [
             "INSERT INTO actions (target, action) VALUES ('web-1', 'restart')",
-            r#"INSERT INTO metrics (name, value, tags) VALUES ('cpu', 12.5, '{"host": "web-1"}')"#,
+            r#"INSERT INTO metrics (name, value, tags, target) VALUES ('cpu', 12.5, '{"host": "web-1"}', 'web-1')"#,
         ] {
             sqlx::query(row).execute(&mut plain).await.unwrap();
         }
@@ -32,6 +36,9 @@ async fn a_file_of_every_earlier_schema_opens_and_works() {
         let due = store.due(Due::Delivery, ActionId(0), 10).await.unwrap();
         assert_eq!(due.iter().map(|action| action.action).collect::<Vec<_>>(), [ActionType::RestartService]);
         store.record_metrics(batch([metric("cpu", 1.0).on("web-1")])).await.unwrap();
+        let scope = Scope { tenant: TenantId::default(), target: Target::new("web-1").ok() };
+        let stored = store.samples(&scope, &[MetricName::new("cpu").unwrap()], Timestamp::MIN, 10).await.unwrap();
+        assert_eq!(stored.len(), 2, "what was there and what is new");
         store.close().await;
         assert_eq!(SqliteStore::inspect(&options).await.unwrap().found, before.known);
     }

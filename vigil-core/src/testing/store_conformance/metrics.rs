@@ -122,6 +122,26 @@ pub async fn samples_come_oldest_first_of_the_named_metrics_only(t: &mut StoreBe
     assert_eq!(ask(&[name("absent")], Timestamp::MIN, ALL).await, []);
 }
 
+pub async fn a_late_sample_among_many_is_found_by_its_own_time(t: &mut StoreBench) {
+    let early = t.now();
+    for n in 0..5_u32 {
+        let at = t.pass(SECOND * 600);
+        let others = (0..400).map(|host| metric("cpu", f64::from(n)).on(&format!("db-{host}")).at(at));
+        t.record(others.chain([metric("cpu", f64::from(n)).on("web-1").at(at)])).await;
+    }
+    let late = |at, value| metric("cpu", value).on("web-1").late(at, t.now());
+    t.record([late(early, 10.0), late(early + TICK, 11.0)]).await;
+    let since = async |since| {
+        let stored = t.store().samples(&scope("web-1"), &[name("cpu")], since, ALL).await.unwrap();
+        values(&stored)
+    };
+    assert_eq!(since(early).await, [10.0, 11.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(since(early + TICK).await, [11.0, 0.0, 1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(since(early + TICK * 2).await, [0.0, 1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(since(t.now()).await, [4.0]);
+    assert_eq!(since(t.now() + TICK).await, [0.0; 0]);
+}
+
 pub async fn a_repeated_batch_is_answered_with_the_first_ids_and_not_written_again(t: &mut StoreBench) {
     let first = t.store().record_metrics(keyed(t, "k", "f", 1.0)).await.unwrap();
     assert!(!first.replayed);

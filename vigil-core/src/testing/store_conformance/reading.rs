@@ -156,6 +156,19 @@ pub async fn a_range_begins_with_its_first_moment_and_ends_before_its_last(t: &m
     assert_eq!(points(t, &query).await, [("web-1".to_owned(), vec![(0, 1.0), (1, 2.0)])]);
 }
 
+pub async fn a_range_shows_a_late_sample_at_its_own_time(t: &mut StoreBench) {
+    let begin = to_the_hour(t);
+    for minute in 1..5_u32 {
+        let at = begin + SECOND * (minute * 60);
+        t.record((0..400).map(|n| metric("cpu", 1.0).on("web-1").tag("core", &n.to_string()).late(at, at))).await;
+    }
+    t.record([metric("cpu", 7.0).on("web-2").late(begin, begin + SECOND * 300)]).await;
+    let first = RangeQuery { from: begin, to: begin + SECOND * 60, ..ranged(t, 60, Aggregate::Sum) };
+    assert_eq!(points(t, &first).await, [("web-2".to_owned(), vec![(0, 7.0)])]);
+    let of = RangeQuery { target: Some(target("web-2")), to: begin + SECOND * 301, ..first };
+    assert_eq!(points(t, &of).await, [("web-2".to_owned(), vec![(0, 7.0)])]);
+}
+
 pub async fn a_range_has_a_line_for_each_series_and_is_filtered_by_target_and_tags(t: &mut StoreBench) {
     let begin = to_the_hour(t);
     let at = |metric: crate::testing::MetricBuilder| metric.late(begin, begin);
