@@ -72,7 +72,8 @@ impl SqliteStore {
                 .acquire_timeout(Duration::from_secs(5))
                 .connect_lazy_with(connect.clone().read_only(true).create_if_missing(false))
         });
-        let writer = Writer::start(connection, options.waiting_room.max(1), lock);
+        let writer = Writer::start(connection, options.waiting_room.max(1), lock)
+            .map_err(|error| OpenError::Other(path.clone(), error.into()))?;
         Ok(Self { clock: options.clock, writer, readers, changed: Notify::new() })
     }
 

@@ -1,12 +1,14 @@
-//! [`Writer`]: the one connection that writes, and the task that owns it. Two lanes: control before metrics. Whatever waits
+//! [`Writer`]: the one connection that writes, and the thread that owns it. Two lanes: control before metrics. Whatever waits
 //! when the writer is free shares one transaction; there is no flush timer.
 
+use std::io;
 use std::sync::Arc;
+use std::thread;
 
 use futures_util::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::task::JoinHandle;
 use vigil_core::store::{MetricBatch, Recorded, StoreError};
 
 use crate::error::Error;
@@ -15,7 +17,7 @@ use crate::metrics;
 /// A piece of work on the connection.
 pub(crate) type Work<T> = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Error>> + Send>;
 
-/// Hands work to the task that owns the writing connection.
+/// Hands work to the thread that owns the writing connection.
 #[derive(Debug)]
 pub(crate) struct Writer {
     control: mpsc::Sender<Box<dyn Job>>,
@@ -23,7 +25,8 @@ pub(crate) struct Writer {
     /// For samples.
     room: Arc<Semaphore>,
     samples: usize,
-    task: JoinHandle<()>,
+    /// Closed when the thread is done.
+    end: oneshot::Receiver<()>,
 }
 
 /// How many control jobs may share one transaction.
@@ -34,21 +37,32 @@ const METRIC_BATCH: usize = 8192;
 const SAMPLES_A_REQUEST: usize = 64;
 
 impl Writer {
-    /// Starts the task. It ends when the writer is dropped, after it has committed what it accepted; `guard` is dropped then.
-    #[allow(clippy::disallowed_methods)] // the batching task belongs to the Store and ends with it
-    pub(crate) fn start(connection: SqliteConnection, waiting_room: usize, guard: impl Send + 'static) -> Self {
+    /// Starts the thread: in the run queue of a busy runtime all whose samples share a transaction would wait for its turn, after
+    /// each answer of the database. It ends when the writer is dropped, after it has committed what it accepted; `guard` is
+    /// dropped then.
+    ///
+    /// # Errors
+    /// That of the system, if it has no thread left.
+    pub(crate) fn start(
+        connection: SqliteConnection,
+        waiting_room: usize,
+        guard: impl Send + 'static,
+    ) -> io::Result<Self> {
         let (control, control_jobs) = mpsc::channel(waiting_room);
         let (metrics, metric_jobs) = mpsc::channel(waiting_room);
-        let task = tokio::spawn(async move {
+        let (ended, end) = oneshot::channel();
+        let run = async move {
             let connection = write(connection, control_jobs, metric_jobs).await;
             // Everything is committed already: closing only folds the write-ahead log into the file, and may fail.
             if let Err(error) = connection.close().await {
                 tracing::warn!(%error, "the database was not closed cleanly; its log is read at the next start");
             }
-            drop(guard);
-        });
+            drop((guard, ended));
+        };
+        let runtime = Handle::current();
+        thread::Builder::new().name("vigil-writer".to_owned()).spawn(move || runtime.block_on(run))?;
         let samples = waiting_room.clamp(1, 1 << 20) * SAMPLES_A_REQUEST;
-        Self { control, metrics, room: Arc::new(Semaphore::new(samples)), samples, task }
+        Ok(Self { control, metrics, room: Arc::new(Semaphore::new(samples)), samples, end })
     }
 
     /// Runs work in a transaction and answers after its commit. A caller that goes away does not stop it.
@@ -78,7 +92,7 @@ impl Writer {
     pub(crate) async fn close(self) {
         drop((self.control, self.metrics));
         // A writer that panicked has closed its connection too.
-        let _ = self.task.await;
+        let _ = self.end.await;
     }
 }
 
