@@ -86,14 +86,14 @@ async fn postgres_ingest(postgres: &Private, span: Span, rounds: usize) -> f64 {
 
 /// Ours beside the baseline, several times.
 struct Series {
-    what: &'static str,
+    what: String,
     baseline: &'static str,
     pairs: Vec<(f64, f64)>,
 }
 
 impl Series {
-    fn new(what: &'static str, baseline: &'static str) -> Self {
-        Self { what, baseline, pairs: Vec::new() }
+    fn new(what: impl Into<String>, baseline: &'static str) -> Self {
+        Self { what: what.into(), baseline, pairs: Vec::new() }
     }
 
     fn add(&mut self, ours: f64, baseline: f64) {

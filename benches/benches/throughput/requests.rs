@@ -25,6 +25,8 @@ use crate::service::Service;
 use crate::{ROUNDS, Series, Span};
 
 const CONNECTIONS: usize = 64;
+/// Those who wait share a commit: what durability costs each depends on how many they are.
+const INGESTING: [usize; 2] = [CONNECTIONS, 256];
 const LIST: &str = "/api/v1/actions?limit=50";
 const INGEST: &str = "/api/v1/ingest";
 
@@ -35,18 +37,10 @@ pub(crate) async fn measure(postgres: Option<&Private>, span: Span) {
     let service = Service::on_sqlite(&path).await;
     fill(service.address).await;
     let bare = Bare::start(bare_routes().merge(on_sqlite(&path).await)).await;
-    compare("GET /health", "axum, a constant", service.address, bare.address, Ask::Get("/health"), span).await;
-    compare(
-        "GET /api/v1/actions?limit=50",
-        "axum, the query by hand",
-        service.address,
-        bare.address,
-        Ask::Get(LIST),
-        span,
-    )
-    .await;
-    compare("POST /api/v1/ingest, durable", "axum, parses only", service.address, bare.address, Ask::Ingest, span)
-        .await;
+    let pair = Pair { ours: service.address, bare: bare.address, span };
+    pair.compare("GET /health", "axum, a constant", Ask::Get("/health"), CONNECTIONS).await;
+    pair.compare("GET /api/v1/actions?limit=50", "axum, the query by hand", Ask::Get(LIST), CONNECTIONS).await;
+    pair.compare_ingest().await;
 
     let Some(postgres) = postgres else { return println!("skipped: PostgreSQL is not installed") };
     println!("\nRequests a second over {CONNECTIONS} connections, PostgreSQL");
@@ -54,17 +48,9 @@ pub(crate) async fn measure(postgres: Option<&Private>, span: Span) {
     let service = Service::on_postgres(&url, None, None).await;
     fill(service.address).await;
     let bare = Bare::start(bare_routes().merge(on_postgres(&url).await)).await;
-    compare(
-        "GET /api/v1/actions?limit=50",
-        "axum, the query by hand",
-        service.address,
-        bare.address,
-        Ask::Get(LIST),
-        span,
-    )
-    .await;
-    compare("POST /api/v1/ingest, durable", "axum, parses only", service.address, bare.address, Ask::Ingest, span)
-        .await;
+    let pair = Pair { ours: service.address, bare: bare.address, span };
+    pair.compare("GET /api/v1/actions?limit=50", "axum, the query by hand", Ask::Get(LIST), CONNECTIONS).await;
+    pair.compare_ingest().await;
 }
 
 /// What is asked over and over.
@@ -74,19 +60,36 @@ enum Ask {
     Ingest,
 }
 
-/// In turns, so that a noisy machine is noisy for both.
-async fn compare(what: &'static str, baseline: &'static str, ours: SocketAddr, bare: SocketAddr, ask: Ask, span: Span) {
-    let mut series = Series::new(what, baseline);
-    for _ in 0..ROUNDS {
-        series.add(rate(ours, ask, span).await, rate(bare, ask, span).await);
-    }
-    series.print();
+/// The server and the bare one.
+struct Pair {
+    ours: SocketAddr,
+    bare: SocketAddr,
+    span: Span,
 }
 
-async fn rate(address: SocketAddr, ask: Ask, span: Span) -> f64 {
+impl Pair {
+    /// In turns, so that a noisy machine is noisy for both.
+    async fn compare(&self, what: &str, baseline: &'static str, ask: Ask, connections: usize) {
+        let mut series = Series::new(what, baseline);
+        for _ in 0..ROUNDS {
+            let ours = rate(self.ours, ask, connections, self.span).await;
+            series.add(ours, rate(self.bare, ask, connections, self.span).await);
+        }
+        series.print();
+    }
+
+    async fn compare_ingest(&self) {
+        for connections in INGESTING {
+            let what = format!("durable ingest over {connections}");
+            self.compare(&what, "axum, parses only", Ask::Ingest, connections).await;
+        }
+    }
+}
+
+async fn rate(address: SocketAddr, ask: Ask, connections: usize, span: Span) -> f64 {
     let answered = Arc::new(AtomicU64::new(0));
     let (began, mut clients) = (Instant::now(), JoinSet::new());
-    for connection in 0..CONNECTIONS {
+    for connection in 0..connections {
         let answered = answered.clone();
         clients.spawn(async move {
             let mut client = Client::connect(address).await;
