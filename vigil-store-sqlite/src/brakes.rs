@@ -71,9 +71,9 @@ fn read(row: &sqlx::sqlite::SqliteRow) -> Result<Brake, Error> {
         tenant: row.word("tenant", TenantId::new)?,
         state: row.word("state", BrakeState::parse)?,
         scope: row.word("scope", BrakeScope::parse)?,
-        reason: row.maybe_text("reason")?,
+        reason: row.maybe_text("reason")?.map(str::to_owned),
         until: row.maybe_time("until")?,
         since: row.time("since")?,
-        actor: Actor::new(&row.text("actor")?),
+        actor: Actor::new(row.text("actor")?),
     })
 }

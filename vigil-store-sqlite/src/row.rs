@@ -30,7 +30,7 @@ impl<'r> Reader<'r> {
         Ok(self.row.try_get(column)?)
     }
 
-    pub(crate) fn text(&self, column: &'static str) -> Result<String, Error> {
+    pub(crate) fn text(&self, column: &'static str) -> Result<&'r str, Error> {
         Ok(self.row.try_get(column)?)
     }
 
@@ -38,7 +38,7 @@ impl<'r> Reader<'r> {
         Ok(self.row.try_get(column)?)
     }
 
-    pub(crate) fn maybe_text(&self, column: &'static str) -> Result<Option<String>, Error> {
+    pub(crate) fn maybe_text(&self, column: &'static str) -> Result<Option<&'r str>, Error> {
         Ok(self.row.try_get(column)?)
     }
 
@@ -55,12 +55,12 @@ impl<'r> Reader<'r> {
     }
 
     pub(crate) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Result<T, Error> {
-        serde_json::from_str(&self.text(column)?).map_err(|error| self.damaged(column, error))
+        serde_json::from_str(self.text(column)?).map_err(|error| self.damaged(column, error))
     }
 
     fn maybe_json<T: DeserializeOwned>(&self, column: &'static str) -> Result<Option<T>, Error> {
         let text = self.maybe_text(column)?;
-        text.map(|text| serde_json::from_str(&text).map_err(|error| self.damaged(column, error))).transpose()
+        text.map(|text| serde_json::from_str(text).map_err(|error| self.damaged(column, error))).transpose()
     }
 
     /// Reads a word or name by its own rules.
@@ -68,7 +68,7 @@ impl<'r> Reader<'r> {
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        parse(&self.text(column)?).map_err(|error| self.damaged(column, error))
+        parse(self.text(column)?).map_err(|error| self.damaged(column, error))
     }
 
     fn maybe_word<T, E>(&self, column: &'static str, parse: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>, Error>
@@ -76,7 +76,7 @@ impl<'r> Reader<'r> {
         E: std::error::Error + Send + Sync + 'static,
     {
         let text = self.maybe_text(column)?;
-        text.map(|text| parse(&text).map_err(|error| self.damaged(column, error))).transpose()
+        text.map(|text| parse(text).map_err(|error| self.damaged(column, error))).transpose()
     }
 
     fn damaged(&self, column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
@@ -100,7 +100,7 @@ pub(crate) fn action(row: &SqliteRow) -> Result<Action, Error> {
         target: row.word("target", Target::new)?,
         action: row.word("action", ActionType::parse)?,
         status: row.word("status", ActionStatus::parse)?,
-        details: row.maybe_text("details")?,
+        details: row.maybe_text("details")?.map(str::to_owned),
         severity: row.word("severity", Severity::parse)?,
         params: row.json("params")?,
         policy: row.maybe_word("policy", PolicyName::new)?,
@@ -125,7 +125,7 @@ pub(crate) fn action(row: &SqliteRow) -> Result<Action, Error> {
         verification: row.maybe_word("verification", Verification::parse)?,
         verify_after: row.maybe_time("verify_after")?,
         verify_by: row.maybe_time("verify_by")?,
-        error: row.maybe_text("error")?,
+        error: row.maybe_text("error")?.map(str::to_owned),
         evidence_at: row.maybe_time("evidence_at")?,
     })
 }
@@ -197,13 +197,13 @@ pub(crate) fn audit_entry(row: &SqliteRow) -> Result<AuditEntry, Error> {
         seq: row.maybe_int("seq")?,
         tenant: row.word("tenant", TenantId::new)?,
         at: row.time("at")?,
-        kind: row.text("kind")?,
-        actor: Actor::new(&row.text("actor")?),
+        kind: row.text("kind")?.to_owned(),
+        actor: Actor::new(row.text("actor")?),
         action: row.maybe_int("action")?.map(ActionId),
         episode: row.maybe_int("episode")?.map(EpisodeId),
         policy: row.maybe_word("policy", PolicyName::new)?,
         target: row.maybe_word("target", Target::new)?,
-        reason: row.maybe_text("reason")?,
+        reason: row.maybe_text("reason")?.map(str::to_owned),
         detail: row.json("detail")?,
     })
 }
