@@ -1,6 +1,7 @@
 //! How much goes through, as a share of what the same machine does by hand in the same run; and how long a violation takes to
 //! reach the remediator. `cargo bench --bench throughput`; without `--bench` (as `cargo test` runs it) everything is done once,
-//! briefly. `-- latency` leaves out most of the rest, `-- requests` is only requests a second beside a bare axum server. Starts PostgreSQL and Redis of its own; what is not installed is skipped.
+//! briefly. `-- latency` leaves out most of the rest, `-- requests` is only requests a second beside a bare axum server, `-- reading`
+//! only how long samples take to be read back. Starts PostgreSQL and Redis of its own; what is not installed is skipped.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a measurement that panics has failed; it times and spawns
 
@@ -10,6 +11,7 @@ mod by_hand;
 mod client;
 mod latency;
 mod program;
+mod reading;
 mod requests;
 mod service;
 
@@ -25,11 +27,16 @@ fn main() {
     let full = asked("--bench");
     let only_latency = asked("latency");
     let only_requests = asked("requests");
+    let only_reading = asked("reading");
+    let samples = if full { 1_000_000 } else { 2000 };
     let span = Span(if full { Duration::from_secs(6) } else { Duration::from_millis(200) });
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         if only_requests {
             return requests::measure(Private::start("postgres").as_ref(), span).await;
+        }
+        if only_reading {
+            return reading::measure(Private::start("postgres").as_ref(), samples).await;
         }
         if !only_latency {
             sqlite(span).await;
@@ -42,6 +49,9 @@ fn main() {
                 let rounds = if only_latency { 1 } else { ROUNDS };
                 let most = postgres_ingest(&postgres, span, rounds).await;
                 latency::measure(&postgres, &redis, most, span.0).await;
+                if !only_latency {
+                    reading::measure(Some(&postgres), samples).await;
+                }
             }
             _ => println!("skipped: PostgreSQL or Redis is not installed"),
         }

@@ -82,7 +82,9 @@ impl Service {
         match self.process() {
             Some(process) => tracing::info!(service = self.mark, pid = process.pid, "runs already"),
             None if self.drained.exists() => tracing::info!(service = self.mark, "was drained, and stays down"),
-            None => drop(self.spawn(None).await?),
+            None => {
+                self.spawn(None).await?;
+            }
         }
         Ok(())
     }
