@@ -26,7 +26,7 @@ fn range(target: Option<Target>) -> RangeQuery {
         from: Timestamp::MIN,
         to: Timestamp::MAX,
         step: std::time::Duration::from_secs(60),
-        aggregate: Aggregate::Last,
+        aggregate: Aggregate::Avg,
         max_points: 11_000,
     }
 }

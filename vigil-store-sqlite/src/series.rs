@@ -100,6 +100,7 @@ pub(crate) async fn range(
 
 /// `?1` from, `?2` to, `?3` tenant, `?4` name, `?5` step, `?6` tags, `?7` target, `?8` how many points.
 pub(crate) fn points_statement(range: &RangeQuery) -> String {
+    let mut samples = samples(range);
     let value = match range.aggregate {
         Aggregate::Avg => "avg(m.value) AS value",
         Aggregate::Min => "min(m.value) AS value",
@@ -109,10 +110,15 @@ pub(crate) fn points_statement(range: &RangeQuery) -> String {
         // SQLite takes a bare column from the row of the greatest: https://sqlite.org/lang_select.html#bareagg
         Aggregate::Last => "m.value AS value, max(m.at) AS newest",
     };
+    if range.aggregate == Aggregate::Last {
+        // Of those of one time the one that was recorded last.
+        samples = format!(
+            "(SELECT m.target, m.series, m.at, m.value, max(m.id) FROM {samples} GROUP BY m.target, m.series, m.at) AS m"
+        );
+    }
     format!(
-        "SELECT m.target, m.series, (m.at / ?5) * ?5 AS step, {value} FROM {} \
-         GROUP BY m.target, m.series, m.at / ?5 ORDER BY m.target, m.series, m.at / ?5 LIMIT ?8",
-        samples(range)
+        "SELECT m.target, m.series, (m.at / ?5) * ?5 AS step, {value} FROM {samples} \
+         GROUP BY m.target, m.series, m.at / ?5 ORDER BY m.target, m.series, m.at / ?5 LIMIT ?8"
     )
 }
 
@@ -120,9 +126,12 @@ fn count_statement(range: &RangeQuery) -> String {
     format!("SELECT count(*), ?5, ?8 FROM (SELECT DISTINCT m.target, m.series FROM {})", samples(range))
 }
 
-/// The samples of a range.
+/// The samples of a range. Without a target those of each that has such a series; `+`, so that no chunk is asked for each of them.
 fn samples(range: &RangeQuery) -> String {
-    let target = if range.target.is_some() { "m.target = ?7" } else { "?7 = ''" };
+    let target = match &range.target {
+        Some(_) => "m.target = ?7",
+        None => "+m.target IN (SELECT target FROM series_latest WHERE tenant = ?3 AND name = ?4) AND ?7 = ''",
+    };
     let tags = if range.tags.iter().next().is_some() {
         "NOT EXISTS (SELECT 1 FROM json_each(?6) AS w WHERE NOT EXISTS \
            (SELECT 1 FROM json_each(m.series) AS h WHERE h.key = w.key AND h.value = w.value))"

@@ -1,10 +1,14 @@
 //! Clients that know only the documented columns.
 
+use std::time::Duration;
+
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use tempfile::TempDir;
 use vigil_core::action::{ActionId, ActionKey, ActionStatus, ActionType};
-use vigil_core::store::{ActionFilter, Due, Store};
+use vigil_core::clock::Timestamp;
+use vigil_core::metric::{MetricName, Tags};
+use vigil_core::store::{ActionFilter, Aggregate, Due, Range, RangeQuery, Store};
 use vigil_core::tenant::TenantId;
 use vigil_core::testing::{batch, metric};
 use vigil_store_sqlite::{SqliteOptions, SqliteStore};
@@ -73,6 +77,18 @@ async fn a_foreign_sample_is_stored() {
         .unwrap();
     run(&mut plain, "INSERT INTO metrics (name, value) VALUES ('cpu', 12.5)").await.unwrap();
     store.ping().await.unwrap();
+    let range = RangeQuery {
+        metric: MetricName::new("cpu").unwrap(),
+        target: None,
+        tags: Tags::default(),
+        from: Timestamp::MIN,
+        to: Timestamp::MAX,
+        step: Duration::from_secs(60),
+        aggregate: Aggregate::Avg,
+        max_points: 10,
+    };
+    let shown = store.range(&TenantId::default(), &range).await.unwrap();
+    assert_eq!(shown, Range::Lines(vec![]), "it is of no series");
 }
 
 #[tokio::test]

@@ -332,6 +332,7 @@ macro_rules! store_conformance {
                 series_of_one_tenant_are_not_listed_for_another,
                 each_step_of_a_range_comes_to_what_was_asked_of_its_samples,
                 a_range_begins_with_its_first_moment_and_ends_before_its_last,
+                the_last_of_a_step_is_of_one_time_the_one_recorded_last,
                 a_range_shows_a_late_sample_at_its_own_time,
                 a_range_has_a_line_for_each_series_and_is_filtered_by_target_and_tags,
                 a_range_of_too_many_points_says_of_how_many_series,

@@ -146,6 +146,17 @@ pub async fn each_step_of_a_range_comes_to_what_was_asked_of_its_samples(t: &mut
     }
 }
 
+pub async fn the_last_of_a_step_is_of_one_time_the_one_recorded_last(t: &mut StoreBench) {
+    let at = to_the_hour(t);
+    let of = |value: f64| metric("cpu", value).on("web-1").late(at, at);
+    let query = ranged(t, 60, Aggregate::Last);
+    for values in [&[3.0, 1.0, 2.0][..], &[0.0]] {
+        t.record(values.iter().map(|value| of(*value)).collect::<Vec<_>>()).await;
+        let last = *values.last().unwrap();
+        assert_eq!(points(t, &query).await, [("web-1".to_owned(), vec![(3600, last)])]);
+    }
+}
+
 pub async fn a_range_begins_with_its_first_moment_and_ends_before_its_last(t: &mut StoreBench) {
     let begin = to_the_hour(t);
     for second in 0..4 {
