@@ -13,7 +13,7 @@ use crate::writer::execute;
 
 /// Rows per statement; what is left is one more. So few sizes that all of them stay prepared, and few statements for any number of
 /// rows. 8 values a row stay below SQLite's limit of 32766.
-const CHUNKS: [usize; 2] = [512, STATEMENT];
+const SIZES: [usize; 2] = [512, STATEMENT];
 /// So many rows, or fewer, are one statement.
 const STATEMENT: usize = 64;
 
@@ -69,10 +69,10 @@ async fn write(
 ) -> Result<impl Iterator<Item = MetricId> + use<>, Error> {
     let (mut last, mut left) = (0, metrics);
     while !left.is_empty() {
-        let size = CHUNKS.into_iter().find(|size| *size <= left.len()).unwrap_or(left.len());
-        let (chunk, rest) = left.split_at(size);
-        last = insert(connection, chunk).await?;
-        left = rest;
+        let size = SIZES.into_iter().find(|size| *size <= left.len()).unwrap_or(left.len());
+        let (now, later) = left.split_at(size);
+        last = insert(connection, now).await?;
+        left = later;
     }
     // AUTOINCREMENT gives one number after the other for as long as no INSERT fails, and nobody else writes meanwhile.
     let count = i64::try_from(metrics.len()).unwrap_or(i64::MAX);
