@@ -18,17 +18,17 @@ async fn plan(connection: &mut SqliteConnection, statement: &str) -> String {
     rows.iter().map(|row| row.get::<String, _>("detail")).collect::<Vec<_>>().join("; ")
 }
 
-fn range(target: Option<Target>) -> RangeQuery {
-    RangeQuery {
+fn range(target: Option<Target>, aggregate: Aggregate) -> String {
+    series::points_statement(&RangeQuery {
         metric: MetricName::new("cpu").unwrap(),
         target,
         tags: Tags::new([("zone", "eu-1")]).unwrap(),
         from: Timestamp::MIN,
         to: Timestamp::MAX,
         step: std::time::Duration::from_secs(60),
-        aggregate: Aggregate::Avg,
+        aggregate,
         max_points: 11_000,
-    }
+    })
 }
 
 #[tokio::test]
@@ -80,8 +80,10 @@ async fn every_hot_statement_uses_an_index() {
         series(SeriesFilter::default()),
         series(SeriesFilter { target: web.clone(), ..SeriesFilter::default() }),
         series(SeriesFilter { prefix, ..SeriesFilter::default() }),
-        series::points_statement(&range(None)),
-        series::points_statement(&range(web)),
+        range(None, Aggregate::Avg),
+        range(None, Aggregate::Last),
+        range(web.clone(), Aggregate::Avg),
+        range(web, Aggregate::Last),
     ])
     .collect();
     for statement in &statements {

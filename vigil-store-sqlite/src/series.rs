@@ -102,23 +102,21 @@ pub(crate) async fn range(
 pub(crate) fn points_statement(range: &RangeQuery) -> String {
     let mut samples = samples(range);
     let value = match range.aggregate {
-        Aggregate::Avg => "avg(m.value) AS value",
-        Aggregate::Min => "min(m.value) AS value",
-        Aggregate::Max => "max(m.value) AS value",
-        Aggregate::Sum => "sum(m.value) AS value",
+        Aggregate::Avg => "avg(value) AS value",
+        Aggregate::Min => "min(value) AS value",
+        Aggregate::Max => "max(value) AS value",
+        Aggregate::Sum => "sum(value) AS value",
         Aggregate::Count => "CAST(count(*) AS REAL) AS value",
-        // SQLite takes a bare column from the row of the greatest: https://sqlite.org/lang_select.html#bareagg
-        Aggregate::Last => "m.value AS value, max(m.at) AS newest",
+        Aggregate::Last => {
+            // Of those of one time the one that was recorded last. SQLite takes a bare column from the row of the greatest:
+            // https://sqlite.org/lang_select.html#bareagg
+            samples = format!("(SELECT target, series, at, value, max(id) FROM {samples} GROUP BY target, series, at)");
+            "value, max(at) AS newest"
+        }
     };
-    if range.aggregate == Aggregate::Last {
-        // Of those of one time the one that was recorded last.
-        samples = format!(
-            "(SELECT m.target, m.series, m.at, m.value, max(m.id) FROM {samples} GROUP BY m.target, m.series, m.at) AS m"
-        );
-    }
     format!(
-        "SELECT m.target, m.series, (m.at / ?5) * ?5 AS step, {value} FROM {samples} \
-         GROUP BY m.target, m.series, m.at / ?5 ORDER BY m.target, m.series, m.at / ?5 LIMIT ?8"
+        "SELECT target, series, (at / ?5) * ?5 AS step, {value} FROM {samples} \
+         GROUP BY target, series, at / ?5 ORDER BY target, series, at / ?5 LIMIT ?8"
     )
 }
 

@@ -47,38 +47,42 @@ async fn of(what: &str, store: &dyn Store, samples: usize) {
     let (hour, target) = (Duration::from_secs(3600), Target::new("web-7").ok());
     let scope = Scope { tenant: TenantId::default(), target: target.clone() };
     let names = [MetricName::new(METRIC).unwrap()];
-    let mut took = Vec::new();
-    for _ in 0..TIMES {
-        let began = Instant::now();
+    time("samples of a target, 10 minutes (`for`)", async || {
         let read = store.samples(&scope, &names, now - Duration::from_secs(600), 10_000).await.unwrap();
-        took.push(began.elapsed().as_secs_f64() * 1e3);
         assert!(!read.is_empty());
-    }
-    println!("  {:<44} {:>8.2} ms", "samples of a target, 10 minutes (`for`)", median(took));
+    })
+    .await;
     for (what, target, span) in [
         ("range of a target, an hour", target.clone(), hour),
         ("range of a target, a day", target, hour * 24),
         ("range of all targets, an hour", None, hour),
     ] {
-        let mut took = Vec::new();
-        for _ in 0..TIMES {
-            let began = Instant::now();
-            let range = RangeQuery {
-                metric: names[0].clone(),
-                target: target.clone(),
-                tags: Tags::default(),
-                from: now - span,
-                to: now,
-                step: span / 6,
-                aggregate: Aggregate::Avg,
-                max_points: 11_000,
-            };
+        let range = RangeQuery {
+            metric: names[0].clone(),
+            target,
+            tags: Tags::default(),
+            from: now - span,
+            to: now,
+            step: span / 6,
+            aggregate: Aggregate::Avg,
+            max_points: 11_000,
+        };
+        time(what, async || {
             let read = store.range(&TenantId::default(), &range).await.unwrap();
-            took.push(began.elapsed().as_secs_f64() * 1e3);
             assert!(matches!(read, Range::Lines(lines) if !lines.is_empty()));
-        }
-        println!("  {what:<44} {:>8.2} ms", median(took));
+        })
+        .await;
     }
+}
+
+async fn time(what: &str, read: impl AsyncFn()) {
+    let mut took = Vec::new();
+    for _ in 0..TIMES {
+        let began = Instant::now();
+        read().await;
+        took.push(began.elapsed().as_secs_f64() * 1e3);
+    }
+    println!("  {what:<44} {:>8.2} ms", median(took));
 }
 
 fn sample(number: usize, first: Timestamp, now: Timestamp) -> Metric {
