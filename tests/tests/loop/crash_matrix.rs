@@ -44,7 +44,7 @@ async fn live_until_death(world: &World, step: Step, effect: Effect) -> Vec<Time
     match step {
         Step::Store(method, nth) => store.faults().plan(method, nth, Fault::Crash, effect),
         Step::Queue(method, nth) => queue.faults().plan(method, nth, Fault::Crash, effect),
-        Step::Remediate => _ = world.remediator.reply_after(Duration::from_secs(60), Reply::success()),
+        Step::Remediate => _ = world.remediator.reply(Reply::Hang { done: true }),
     }
     // An episode that begins with an action is opened with it; one of a policy that only watches is opened alone.
     let watched = PolicySpec { auto_remediate: false, name: policy_name("watched"), ..hot() };

@@ -1,16 +1,17 @@
-//! [`ScriptedRemediator`]: a compliant remediator that answers as told and keeps the books.
+//! [`ScriptedRemediator`]: a scriptable remediator for tests. It honours the contract and records every call.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::pending;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::PATIENCE;
 use crate::action::IdempotencyKey;
+use crate::clock::{Clock, SystemClock};
 use crate::remediator::{Outcome, Probe, RemediationRequest, Remediator, RemediatorError};
 use crate::target::Target;
 
@@ -57,12 +58,15 @@ impl Reply {
     }
 }
 
-/// A [`Remediator`] for tests. It keeps the contract: an effect a key, stale attempts refused, known outcomes repeated.
+/// A [`Remediator`] for tests. It keeps the contract: one effect per key, stale attempts refused, known outcomes repeated.
 ///
 /// Requests that its memory does not answer take the next [`Reply`] of the script; when that is used up they succeed. It
-/// counts as the outside world: a test that restarts everything else keeps it.
-#[derive(Debug, Default)]
+/// counts as the outside world: a test that restarts everything else keeps it. In particular, a client that drops its
+/// future does not end the work: the target stays in flight until the work ends or the request's deadline passes.
+#[derive(Debug)]
 pub struct ScriptedRemediator {
+    /// The clock of the requests' deadlines.
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -77,8 +81,22 @@ struct State {
     effects: Vec<RemediationRequest>,
     stale: Vec<RemediationRequest>,
     probed: Vec<IdempotencyKey>,
-    in_flight: HashMap<Target, Vec<IdempotencyKey>>,
+    in_flight: HashMap<Target, Vec<InFlight>>,
     overlaps: Vec<(IdempotencyKey, IdempotencyKey)>,
+}
+
+/// A request whose work may still go on.
+#[derive(Debug)]
+struct InFlight {
+    key: IdempotencyKey,
+    /// `None` while the client waits for the answer; then when the work ends.
+    until: Option<Instant>,
+}
+
+impl InFlight {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
 }
 
 /// What it remembers of a key.
@@ -90,9 +108,14 @@ struct Known {
 }
 
 impl ScriptedRemediator {
-    /// One whose requests all succeed at once.
+    /// One whose requests all succeed at once, on the machine's clock.
     pub fn new() -> Self {
-        Self::default()
+        Self::with_clock(Arc::new(SystemClock))
+    }
+
+    /// One that reads the requests' deadlines by this clock.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, state: Mutex::default(), changed: Notify::new() }
     }
 
     /// Adds an answer to the script.
@@ -100,7 +123,8 @@ impl ScriptedRemediator {
         self.reply_after(Duration::ZERO, reply)
     }
 
-    /// Adds an answer that takes its time. The effect comes first, the delay after it.
+    /// Adds an answer to a request whose work takes `delay`, also if the client gives up waiting. The effect counts from
+    /// the start of the work; until its end a probe that the script does not answer says that it is in progress.
     pub fn reply_after(&self, delay: Duration, reply: Reply) -> &Self {
         self.lock().script.push_back((reply, delay));
         self
@@ -144,8 +168,9 @@ impl ScriptedRemediator {
         self.lock().probed.clone()
     }
 
-    /// Pairs of different keys whose requests were under way on one target at the same time: two actions in flight. A
-    /// request is under way until it is answered or dropped, and one `InProgress` until it is finished.
+    /// Pairs of different keys whose work was under way on one target at the same time: two actions in flight. Work is
+    /// under way until it is answered, or, if the client gave up, until it ends or the request's deadline passes; work
+    /// answered with `InProgress` until it is [finished](Self::finish).
     pub fn overlaps(&self) -> Vec<(IdempotencyKey, IdempotencyKey)> {
         self.lock().overlaps.clone()
     }
@@ -191,8 +216,11 @@ impl Remediator for ScriptedRemediator {
         let begun = self.lock().begin(request);
         self.changed.notify_waiters();
         let (reply, delay) = begun?;
-        let _under_way = UnderWay { remediator: self, request };
+        let now = Instant::now();
+        let deadline = now + request.deadline.since(self.clock.now());
+        let mut work = Work { remediator: self, request, ends: deadline.min(now + delay) };
         sleep(delay).await;
+        work.ends = Instant::now();
         match reply {
             Reply::Outcome(outcome) => Ok(outcome),
             Reply::Unavailable => Err(RemediatorError::Unavailable("scripted".into())),
@@ -210,6 +238,7 @@ impl Remediator for ScriptedRemediator {
         state.probed.push(key.clone());
         let answer = match state.probes.pop_front() {
             Some(scripted) => scripted.ok_or_else(|| RemediatorError::Unavailable("scripted".into())),
+            None if state.is_under_way(key) => Ok(Probe::InProgress),
             None => Ok(match state.known.get(key).map(|known| known.outcome.clone()) {
                 None => Probe::NotDone,
                 Some(Outcome::InProgress) => Probe::InProgress,
@@ -226,6 +255,12 @@ impl Remediator for ScriptedRemediator {
     }
 }
 
+impl Default for ScriptedRemediator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl State {
     /// Takes a request: answers from memory, or has the effect that the script's next reply stands for.
     fn begin(&mut self, request: &RemediationRequest) -> Result<(Reply, Duration), RemediatorError> {
@@ -236,7 +271,7 @@ impl State {
         self.enter(request);
         if let Some(known) = self.known.get_mut(&request.key) {
             if request.attempt < known.attempt {
-                self.leave(request);
+                self.leave(request, Instant::now());
                 self.stale.push(request.clone());
                 return Err(RemediatorError::Stale);
             }
@@ -263,34 +298,41 @@ impl State {
     }
 
     fn enter(&mut self, request: &RemediationRequest) {
-        let known = &self.known;
+        let now = Instant::now();
         let here = self.in_flight.entry(request.target.clone()).or_default();
+        here.retain(|work| !work.is_over(now));
+        let others: Vec<_> = here.iter().map(|work| work.key.clone()).filter(|key| *key != request.key).collect();
+        here.push(InFlight { key: request.key.clone(), until: None });
+        let known = &self.known;
         let in_progress = |key: &IdempotencyKey| known.get(key).is_some_and(|k| k.outcome == Outcome::InProgress);
-        let others = here.iter().filter(|key| **key != request.key).cloned();
-        let others: Vec<IdempotencyKey> = others.collect();
         let unfinished = self.effects.iter().filter(|e| e.target == request.target && e.key != request.key);
         let unfinished = unfinished.map(|effect| effect.key.clone()).filter(in_progress);
         self.overlaps.extend(others.into_iter().chain(unfinished).map(|other| (other, request.key.clone())));
-        here.push(request.key.clone());
     }
 
-    fn leave(&mut self, request: &RemediationRequest) {
-        if let Some(here) = self.in_flight.get_mut(&request.target)
-            && let Some(place) = here.iter().position(|key| *key == request.key)
-        {
-            here.swap_remove(place);
+    fn leave(&mut self, request: &RemediationRequest, until: Instant) {
+        let works = self.in_flight.get_mut(&request.target).into_iter().flatten();
+        if let Some(work) = works.into_iter().find(|work| work.key == request.key && work.until.is_none()) {
+            work.until = Some(until);
         }
     }
+
+    /// Whether the client of a key gave up although the work goes on.
+    fn is_under_way(&self, key: &IdempotencyKey) -> bool {
+        let now = Instant::now();
+        self.in_flight.values().flatten().any(|work| work.key == *key && work.until.is_some_and(|until| until > now))
+    }
 }
 
-/// Ends a request's time in flight, also when its future is dropped.
-struct UnderWay<'a> {
+/// The work of one request, which goes on until `ends` if the client drops its future.
+struct Work<'a> {
     remediator: &'a ScriptedRemediator,
     request: &'a RemediationRequest,
+    ends: Instant,
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for Work<'_> {
     fn drop(&mut self) {
-        self.remediator.lock().leave(self.request);
+        self.remediator.lock().leave(self.request, self.ends);
     }
 }

@@ -160,6 +160,24 @@ async fn two_actions_under_way_on_one_target_are_noticed() {
     assert_eq!(remediator.overlaps(), [(first.key, second.key)]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn work_goes_on_when_its_client_gives_up_until_it_ends_or_its_deadline_passes() {
+    let remediator = ScriptedRemediator::with_clock(Arc::new(ManualClock::new()));
+    for (delay, ends) in [(5, 5), (10_000, 600)] {
+        let (before, work) = (remediator.overlaps().len(), Duration::from_secs(delay));
+        remediator.reply_after(work, Reply::success());
+        let first = request(1, 1 + i64::try_from(delay).unwrap());
+        assert!(timeout(Duration::from_secs(1), remediator.remediate(&first)).await.is_err());
+        assert_eq!(remediator.probe(&first.key).await.unwrap(), Probe::InProgress);
+        remediator.remediate(&request(1, 1)).await.unwrap();
+        assert_eq!(remediator.overlaps().len(), before + 1);
+        tokio::time::sleep(Duration::from_secs(ends)).await;
+        assert!(matches!(remediator.probe(&first.key).await.unwrap(), Probe::Done(_)));
+        remediator.remediate(&request(1, 1)).await.unwrap();
+        assert_eq!(remediator.overlaps().len(), before + 1);
+    }
+}
+
 #[tokio::test]
 async fn work_in_progress_is_under_way_until_it_is_finished() {
     let remediator = ScriptedRemediator::new();
