@@ -8,7 +8,7 @@
 //!   │  │        │  retry  │ │ └┘ indeterminate
 //!   └──┼────────┼─────────┘ ├──fail, conclude──▶ failed
 //!      │        └───────────┼──────────────────▶ failed
-//!      └──cancel────────────┴──cancel──────────▶ cancelled (occupies its target until reported or past its deadline)
+//!      └──cancel────────────┴──cancel──────────▶ cancelled
 //! ```
 
 use std::fmt;
@@ -104,7 +104,8 @@ pub struct Action {
     pub nonce: u64,
     /// Until when its worker alone may act on it, by the Store's clock.
     pub lease_until: Option<Timestamp>,
-    /// Whether it is, or may be, in flight on its target. At most one action of a target is.
+    /// Whether it is, or may be, in flight on its target: from the start of an attempt until the remediator reports its
+    /// end or its deadline passes, whatever the status. At most one action per target.
     pub occupies: bool,
     /// When the row was created.
     pub started_at: Timestamp,
@@ -235,6 +236,8 @@ impl Action {
                 if next.status == ActionStatus::Running {
                     let proven = *verification == Verification::Verified;
                     next.finish(if proven { ActionStatus::Completed } else { ActionStatus::Failed }, now);
+                    // Metrics are no report: the attempt may run on until its deadline.
+                    next.occupies = self.occupies && self.deadline.is_some_and(|deadline| now < deadline);
                     if proven {
                         next.error = None;
                         next.details = Some(details.clone());

@@ -184,6 +184,7 @@ async fn a_remediator_that_hangs_and_cannot_tell_is_left_to_metrics_which_prove_
         );
     };
     vigil.run(story).await.unwrap();
+    invariants::v3_no_two_actions_were_in_flight_on_one_target(&world);
 }
 
 async fn a_remediator_that_hangs_and_did_nothing_ends_failed_and_is_not_sent_again(backend: Backend) {
@@ -310,6 +311,39 @@ async fn a_cancelled_action_keeps_its_target_until_it_is_reported(backend: Backe
     .await;
 }
 
+async fn a_cancelled_attempt_that_hangs_keeps_its_target_while_it_may_still_run(backend: Backend) {
+    let world = World::new(backend).await;
+    world.remediator.reply_after(Duration::from_millis(900), Reply::success()).answer_probe(Probe::Unknown);
+    during(&world, [], async |vigil| {
+        vigil.request_action(by_hand("web-1")).await.unwrap();
+        world.remediator.called(1).await;
+        let running = action(&world, "running", |action| action.status == ActionStatus::Running).await;
+        vigil.cancel_action(&running.key(), None, &Actor::new("test")).await.unwrap();
+        vigil.request_action(by_hand("web-1")).await.unwrap();
+        let second = action(&world, "the second", |action| action.status == ActionStatus::Completed).await;
+        assert!(second.running_at >= running.deadline, "nothing was reported before the deadline");
+    })
+    .await;
+}
+
+async fn another_policy_waits_for_an_attempt_without_a_report_although_metrics_proved_it(backend: Backend) {
+    let world = World::new(backend).await;
+    world.remediator.reply_after(Duration::from_millis(1400), Reply::success()).answer_probe(Probe::Unknown);
+    let full = policy("full").exceeds("disk", 80.0).auto().build();
+    during(&world, [hot(), full], async |vigil| {
+        vigil.ingest(cpu("web-1", 95.0)).await.unwrap();
+        world.remediator.called(1).await;
+        let proven = recover(vigil, &world, "web-1").await;
+        assert_eq!((proven.status, proven.verification), (ActionStatus::Completed, Some(Verification::Verified)));
+        eventually("the second action", async || {
+            vigil.ingest(sample("disk", "web-1", 95.0)).await.unwrap();
+            (world.remediator.requests().len() == 2).then_some(())
+        })
+        .await;
+    })
+    .await;
+}
+
 async fn workers_lost_too_often_end_the_action(backend: Backend) {
     let world = World::new(backend).await;
     let store = world.store();
@@ -429,6 +463,8 @@ over_every_store! {
     disabling_a_policy_cancels_its_pending_action_and_ends_its_episode
     a_second_action_on_a_busy_target_waits_for_the_first
     a_cancelled_action_keeps_its_target_until_it_is_reported
+    a_cancelled_attempt_that_hangs_keeps_its_target_while_it_may_still_run
+    another_policy_waits_for_an_attempt_without_a_report_although_metrics_proved_it
     workers_lost_too_often_end_the_action
     what_a_client_records_is_not_carried_out
     full_lanes_lose_no_violation

@@ -84,7 +84,8 @@ pub enum Change {
         /// What was reported, for the audit.
         report: String,
     },
-    /// Verification ended. An indeterminate action becomes final with it: completed if verified, failed otherwise.
+    /// Verification ended. An indeterminate action becomes final with it: completed if verified, failed otherwise. It
+    /// keeps its target until the attempt's deadline: metrics do not say that the attempt has ended.
     Verify {
         /// How.
         verification: Verification,
@@ -116,6 +117,11 @@ impl Change {
     /// Whether an attempt begins with it: what a brake forbids.
     pub const fn begins_attempt(&self) -> bool {
         matches!(self, Self::Start { .. } | Self::SendAgain { .. })
+    }
+
+    /// Whether the remediator has reported the end of the attempt: nothing of it runs any more.
+    pub const fn is_report(&self) -> bool {
+        matches!(self, Self::Defer { .. } | Self::Retry { .. } | Self::Complete { .. } | Self::Fail { .. })
     }
 
     /// The word of the audit: `started`, `deferred`...

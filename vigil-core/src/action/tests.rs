@@ -245,11 +245,33 @@ fn an_indeterminate_action_stays_running_and_occupying_until_metrics_tell() {
         assert!(lost.apply(&blind, at(900)).is_err(), "{}", blind.verb());
     }
     let proven = lost.apply(&verify(Verification::Verified), at(60)).unwrap();
-    assert_eq!((proven.status, proven.occupies, proven.error), (ActionStatus::Completed, false, None));
+    assert_eq!((proven.status, proven.error), (ActionStatus::Completed, None));
     for disproof in [Verification::Ineffective, Verification::Inconclusive] {
         let ended = lost.apply(&verify(disproof), at(60)).unwrap();
-        assert_eq!((ended.status, ended.occupies, ended.verification), (ActionStatus::Failed, false, Some(disproof)));
+        assert_eq!((ended.status, ended.verification), (ActionStatus::Failed, Some(disproof)));
     }
+}
+
+#[test]
+fn metrics_do_not_free_the_target_of_an_attempt_that_may_still_run() {
+    let lost = running().apply(&indeterminate(), at(10)).unwrap();
+    let deadline = lost.deadline.unwrap();
+    for verification in [Verification::Verified, Verification::Ineffective, Verification::Inconclusive] {
+        let early = lost.apply(&verify(verification), at(60)).unwrap();
+        assert!(early.occupies, "{verification}: no report and no deadline has passed");
+        let freed = early.apply(&Change::Release { report: "its deadline passed".into() }, deadline).unwrap();
+        assert_eq!((freed.occupies, freed.settled_at()), (false, Some(deadline)));
+        assert!(
+            !lost.apply(&verify(verification), deadline).unwrap().occupies,
+            "{verification}: the deadline has passed"
+        );
+    }
+}
+
+#[test]
+fn only_what_the_remediator_reported_is_a_report() {
+    let reports = every_change().into_iter().filter(Change::is_report).map(|change| change.verb());
+    assert_eq!(reports.collect::<Vec<_>>(), ["deferred", "retried", "completed", "failed"]);
 }
 
 #[test]
@@ -325,7 +347,10 @@ proptest! {
                 prop_assert!(from.can_become(to), "{from} to {to} by {}", change.verb());
             }
             prop_assert!(!next.occupies || managed, "what is done elsewhere never occupies");
-            prop_assert!(!next.occupies || to != ActionStatus::Pending && to != ActionStatus::Completed);
+            prop_assert!(!next.occupies || to != ActionStatus::Pending);
+            let reported = change.is_report() || matches!(change, Change::Release { .. });
+            let over = row.deadline.is_some_and(|deadline| now >= deadline);
+            prop_assert!(!row.occupies || next.occupies || reported || over, "{} freed the target", change.verb());
             prop_assert!(to != ActionStatus::Running || !managed || next.occupies, "one that may be in flight occupies");
             prop_assert!(next.lease_until.is_none() || to == ActionStatus::Running);
             prop_assert!(next.lease_until.is_none() || next.indeterminate_at.is_none());

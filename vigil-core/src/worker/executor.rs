@@ -344,14 +344,13 @@ impl<'a> Executor<'a> {
         }
     }
 
-    /// Records what became of an attempt. If the row is no longer ours the report is late: it goes to the audit only.
+    /// Records the end of an attempt. If the row was changed meanwhile the report is late: it goes to the audit only.
     async fn finish(&self, action: &Action, change: Change) -> Result<Disposition, StoreError> {
-        let report = format!("late report of attempt {}: {}", action.attempt, change.verb());
         let (begun, mut tries) = (Instant::now(), 0_u32);
         loop {
             match self.transition(action, change.clone()).await {
                 Ok(_) => return Ok(Disposition::Done),
-                Err(StoreError::Conflict(_)) => return self.report_late(action, report).await,
+                Err(StoreError::Conflict(_)) => return self.report_late(action, &change).await,
                 // What is known must not be forgotten, and asked for again, because the Store was away for a moment. Without
                 // it the lease is not extended either: longer than that somebody else has the action.
                 Err(error @ StoreError::Unavailable(_)) if begun.elapsed() < self.context.settings.lease => {
@@ -364,10 +363,16 @@ impl<'a> Executor<'a> {
         }
     }
 
-    async fn report_late(&self, action: &Action, report: String) -> Result<Disposition, StoreError> {
+    /// Frees the target of a cancelled attempt whose end was reported. Without a report it may still run: its target
+    /// stays occupied until the deadline.
+    async fn report_late(&self, action: &Action, change: &Change) -> Result<Disposition, StoreError> {
+        let report = format!("late report of attempt {}: {}", action.attempt, change.verb());
         tracing::warn!(action_id = %action.id, attempt = action.attempt, report, "the action was changed meanwhile");
         match self.context.store.action(&action.key()).await? {
             Some(now) if now.status.is_final() && now.occupies && now.attempt == action.attempt => {
+                if !change.is_report() {
+                    return Ok(Disposition::Done);
+                }
                 self.transition(&now, Change::Release { report }).await?;
                 Ok(Disposition::Done)
             }

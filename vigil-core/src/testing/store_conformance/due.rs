@@ -7,7 +7,7 @@ use super::bench::{
     release, start, verify,
 };
 use crate::action::{ActionId, ActionStatus, Change, Verification};
-use crate::store::{ActionIntent, Due, VERIFY_LEASE};
+use crate::store::{ActionIntent, Due, StoreError, VERIFY_LEASE};
 use crate::testing::{intent, tenant};
 
 pub async fn a_pending_action_is_to_be_delivered_once_its_time_has_come(t: &mut StoreBench) {
@@ -142,6 +142,22 @@ pub async fn a_final_action_that_occupies_its_target_is_due_beyond_its_deadline(
     assert_eq!(t.due(Due::Occupation).await, [cancelled.id, given_up.id]);
     t.change(&cancelled, release()).await;
     assert_eq!(t.due(Due::Occupation).await, [given_up.id]);
+}
+
+pub async fn an_unreported_attempt_occupies_its_target_until_its_deadline_whatever_metrics_prove(t: &mut StoreBench) {
+    for (on, verification) in [("a", Verification::Verified), ("b", Verification::Ineffective)] {
+        let running = t.change(&t.admit(by_policy("p", on)).await, start()).await;
+        let lost = t.change(&running, indeterminate()).await;
+        let concluded = t.change(&lost, verify(verification)).await;
+        assert!(concluded.status.is_final() && t.read(&concluded).await.occupies);
+        let second = t.admit(intent(on)).await;
+        assert!(matches!(t.try_change(&second, start()).await, Err(StoreError::Occupied { by }) if by == concluded.id));
+        assert_eq!(t.due(Due::Occupation).await, []);
+        t.pass(DEADLINE);
+        assert_eq!(t.due(Due::Occupation).await, [concluded.id]);
+        t.change(&concluded, release()).await;
+        t.change(&second, start()).await;
+    }
 }
 
 pub async fn due_work_is_paged_by_id_over_all_tenants(t: &mut StoreBench) {

@@ -264,6 +264,7 @@ macro_rules! store_conformance {
                 an_indeterminate_action_that_nothing_verifies_is_due_at_its_deadline,
                 an_action_that_nothing_verifies_is_not_to_be_verified,
                 a_final_action_that_occupies_its_target_is_due_beyond_its_deadline,
+                an_unreported_attempt_occupies_its_target_until_its_deadline_whatever_metrics_prove,
                 due_work_is_paged_by_id_over_all_tenants,
             }
             episodes {
