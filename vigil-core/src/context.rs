@@ -10,7 +10,7 @@ use crate::enqueuer::Enqueuer;
 use crate::events::{Event, Events};
 use crate::keyring::KeyRing;
 use crate::metric::Snapshot;
-use crate::policy::{Policy, PolicyName};
+use crate::policy::{Policy, PolicyName, Verdict, recovery_verdict};
 use crate::queue::{Queue, QueueError};
 use crate::random::Random;
 use crate::remediator::Remediator;
@@ -58,6 +58,19 @@ impl Context {
             }
         }
         Ok(snapshot)
+    }
+
+    /// The verdict on the episode of an action: an Unmet is recovery only if the snapshot shows every series of its evidence.
+    pub(crate) async fn recovery_verdict(
+        &self,
+        action: &Action,
+        verdict: Verdict,
+        metrics: &Snapshot,
+    ) -> Result<Verdict, StoreError> {
+        let (Verdict::Unmet, Some(episode)) = (verdict, action.episode) else { return Ok(verdict) };
+        let episode = self.store.episode(&action.tenant, episode).await?;
+        let episode = episode.filter(|episode| action.condition.as_ref() == Some(&episode.condition));
+        Ok(episode.map_or(verdict, |episode| recovery_verdict(verdict, &episode.evidence, metrics)))
     }
 
     /// How things stand between a policy and a target, by the limits of the tenant.

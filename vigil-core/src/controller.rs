@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
-use crate::context::{Context, scopes};
+use crate::context::Context;
 use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, EpisodeState, Resolution};
 use crate::events::Event;
+use crate::history::History;
 use crate::metric::{Sample, Snapshot};
-use crate::policy::{Decision, Evaluation, Policy, Reason, Verdict, evaluate, plan, unbroken_since};
+use crate::policy::{
+    Continuity, Decision, Evaluation, Policy, Reason, Verdict, evaluate, merge_evidence, plan, same_series,
+};
 use crate::store::{Actor, Admission, MINUTE, Standing, StoreError};
 use crate::target::Target;
 
@@ -31,8 +34,6 @@ pub(crate) struct Judgement {
 impl Controller {
     /// How often a judgement starts over because somebody else was faster.
     const RACES: usize = 5;
-    /// How many stored samples are looked at for a break in `for`.
-    const HISTORY: usize = 10_000;
 
     pub(crate) fn new(context: Arc<Context>) -> Self {
         Self { context, actor: Actor::new("controller") }
@@ -72,7 +73,7 @@ impl Controller {
             context.snapshot(&policy.tenant, Some(policy), target, since)
         )?;
         let now = standing.now;
-        let evaluation = evaluate(policy, &metrics);
+        let evaluation = evaluate(policy, &metrics).on_episode(policy, standing.episode.as_ref(), &metrics);
         let mut reason = None;
         let next_at = match evaluation.verdict {
             Verdict::Met => {
@@ -97,7 +98,8 @@ impl Controller {
     ) -> Result<Decision, StoreError> {
         let opens = match standing.episode.take() {
             Some(open) => {
-                standing.episode = Some(self.episode(policy, target, evaluation, &standing, open).await?);
+                let episode = self.episode(policy, target, metrics, evaluation, standing.now, open).await?;
+                standing.episode = Some(episode);
                 None
             }
             None => {
@@ -152,28 +154,35 @@ impl Controller {
         &self,
         policy: &Policy,
         target: &Target,
+        metrics: &Snapshot,
         evaluation: &Evaluation,
-        standing: &Standing,
+        now: Timestamp,
         episode: Episode,
     ) -> Result<Episode, StoreError> {
-        let newest = newest(evaluation, standing.now);
-        let rewritten = episode.condition != policy.condition_spec;
-        let held = standing.now >= episode.pending_since + policy.hold;
-        if !rewritten && episode.state == EpisodeState::Pending && held {
-            return match self.unbroken(policy, target, &episode).await? {
-                Some(since) if since <= episode.pending_since => self.change(&episode, EpisodeChange::Fire).await,
-                since => self.observe(policy, &episode, &evaluation.evidence, Some(since.unwrap_or(newest))).await,
-            };
+        let violating = &evaluation.evidence;
+        if episode.condition != policy.condition_spec {
+            return self.observe(policy, &episode, violating, Some(newest(evaluation, now))).await;
         }
-        if rewritten {
-            self.observe(policy, &episode, &evaluation.evidence, Some(newest)).await
-        } else if episode.unmet_since.is_some()
-            || standing.now.since(episode.known_at) >= self.context.settings.staleness
-        {
-            self.observe(policy, &episode, &evaluation.evidence, None).await
+        let settings = &self.context.settings;
+        let is_held = now >= episode.pending_since + policy.hold;
+        if episode.state == EpisodeState::Pending && is_held {
+            let since = self.continuously_met_since(policy, target, &episode).await?;
+            if since.is_none_or(|since| since > episode.pending_since) {
+                let since = since.unwrap_or_else(|| newest(evaluation, now));
+                return self.observe(policy, &episode, violating, Some(since)).await;
+            }
+        }
+        let is_old = episode.unmet_since.is_some() || now.since(episode.known_at) >= settings.staleness;
+        let evidence = merge_evidence(&episode.evidence, violating, metrics, now - settings.unknown_after);
+        let episode = if is_old || !same_series(&evidence, &episode.evidence) {
+            self.observe(policy, &episode, &evidence, None).await?
         } else {
-            Ok(episode)
+            episode
+        };
+        if episode.state == EpisodeState::Pending && is_held {
+            return self.change(&episode, EpisodeChange::Fire).await;
         }
+        Ok(episode)
     }
 
     /// What the episode of a new violation shall be.
@@ -201,22 +210,21 @@ impl Controller {
         self.context.events.send(Event::Episode(Arc::new(episode)));
     }
 
-    /// Since when the stored samples show the condition met without a break.
-    async fn unbroken(
+    /// Since when the stored samples, all of them, show the condition met without a break.
+    async fn continuously_met_since(
         &self,
         policy: &Policy,
         target: &Target,
         episode: &Episode,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let mut samples: Vec<Sample> = Vec::new();
         let staleness = self.context.settings.staleness;
-        for scope in scopes(&policy.tenant, Some(policy), target) {
-            let reads = policy.condition.reads();
-            let since = episode.pending_since - staleness;
-            samples.extend(self.context.store.samples(&scope, reads, since, Self::HISTORY).await?);
+        let mut history = History::new(&self.context, policy, target, episode.pending_since - staleness);
+        let mut continuity = Continuity::new(policy, episode.pending_since, staleness);
+        while let Some(samples) = history.next().await? {
+            continuity.observe(&samples);
+            tokio::task::yield_now().await;
         }
-        samples.sort_by_key(|sample| sample.at);
-        Ok(unbroken_since(policy, &samples, episode.pending_since, staleness))
+        Ok(continuity.met_since())
     }
 
     /// The condition is unmet: the episode ends, unless an action on it is still to be settled or `keep_firing_for` runs.

@@ -9,6 +9,7 @@ mod enqueuer;
 pub mod episode;
 pub mod events;
 mod follower;
+mod history;
 pub mod invalid;
 pub mod key;
 mod keyring;

@@ -1,6 +1,6 @@
 //! [`Metric`]: one sample, checked at the border; [`Snapshot`]: the newest fresh samples of one target.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -280,6 +280,12 @@ impl Snapshot {
     /// Every fresh sample.
     pub fn iter(&self) -> impl Iterator<Item = &Sample> {
         self.samples.values().flatten().filter(|sample| sample.at >= self.since)
+    }
+
+    /// Whether it shows a sample of the series of each of these.
+    pub fn shows_all(&self, samples: &[Sample]) -> bool {
+        let shown: HashSet<_> = self.iter().map(|sample| (&sample.metric, &sample.tags)).collect();
+        samples.iter().all(|sample| shown.contains(&(&sample.metric, &sample.tags)))
     }
 
     /// Drops the samples older than `before`.

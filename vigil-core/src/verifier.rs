@@ -65,7 +65,7 @@ impl Verifier {
         let policy = action.policy.as_ref().and_then(|name| set.policy(&action.tenant, name));
         let metrics = self.context.snapshot(&action.tenant, policy.map(|p| &**p), &action.target, since).await?;
         let now = self.context.store.now().await?;
-        match self.verdict(condition, &metrics) {
+        match self.verdict(action, condition, &metrics).await? {
             Verdict::Unmet => {
                 let details = format!("the condition is no longer met on samples later than {after}");
                 self.conclude(action, Verification::Verified, details, Some(Resolution::Verified)).await
@@ -79,7 +79,9 @@ impl Verifier {
     async fn disprove(&self, action: &Action, verdict: Verdict, after: Timestamp) -> Result<(), StoreError> {
         let (verification, what) = match verdict {
             Verdict::Met => (Verification::Ineffective, "the condition is still met on samples later than"),
-            Verdict::Unmet | Verdict::Unknown => (Verification::Inconclusive, "there is no sample later than"),
+            Verdict::Unmet | Verdict::Unknown => {
+                (Verification::Inconclusive, "not every violating series has a sample later than")
+            }
         };
         self.conclude(action, verification, format!("{what} {after}"), None).await?;
         let set = self.context.catalog.set();
@@ -121,9 +123,16 @@ impl Verifier {
         Ok(())
     }
 
-    /// The condition as it was at admission, over samples taken after the action.
-    fn verdict(&self, condition: &ConditionSpec, metrics: &Snapshot) -> Verdict {
-        let Ok(condition) = condition.compile(self.context.catalog.registry()) else { return Verdict::Unknown };
-        catch_unwind(AssertUnwindSafe(|| condition.evaluate(metrics))).unwrap_or(Verdict::Unknown)
+    /// The condition as it was at admission, over samples taken after the action. It is unmet only if they show every
+    /// series of the episode's evidence.
+    async fn verdict(
+        &self,
+        action: &Action,
+        condition: &ConditionSpec,
+        metrics: &Snapshot,
+    ) -> Result<Verdict, StoreError> {
+        let Ok(condition) = condition.compile(self.context.catalog.registry()) else { return Ok(Verdict::Unknown) };
+        let verdict = catch_unwind(AssertUnwindSafe(|| condition.evaluate(metrics))).unwrap_or(Verdict::Unknown);
+        self.context.recovery_verdict(action, verdict, metrics).await
     }
 }

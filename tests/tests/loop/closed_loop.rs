@@ -9,7 +9,7 @@ use vigil_core::remediator::Probe;
 use vigil_core::store::{Actor, Admission};
 use vigil_core::tenant::TenantId;
 use vigil_core::testing::{Reply, eventually, metric, policy, target};
-use vigil_core::{ActionRequest, Vigil};
+use vigil_core::{ActionRequest, Settings, Vigil};
 
 use crate::invariants;
 use crate::world::{Backend, World, cpu, hot, now, sample, short};
@@ -20,7 +20,17 @@ pub(crate) async fn during(
     policies: impl IntoIterator<Item = PolicySpec>,
     story: impl AsyncFnOnce(&Vigil),
 ) {
-    let vigil = world.process().policies(policies).build().unwrap();
+    during_with(world, short(), policies, story).await;
+}
+
+/// The same with these settings.
+pub(crate) async fn during_with(
+    world: &World,
+    settings: Settings,
+    policies: impl IntoIterator<Item = PolicySpec>,
+    story: impl AsyncFnOnce(&Vigil),
+) {
+    let vigil = world.process().settings(settings).policies(policies).build().unwrap();
     vigil.load_policies().await.unwrap();
     vigil.run(story(&vigil)).await.unwrap();
     invariants::v2_attempts_share_one_key_and_effects_are_unique_per_key(world).await;
@@ -168,7 +178,7 @@ async fn a_remediator_that_hangs_and_cannot_tell_is_left_to_metrics_which_prove_
     let world = World::new(backend).await;
     world.remediator.reply_after(Duration::from_secs(60), Reply::success()).answer_probe(Probe::Unknown);
     // Nobody knows for long enough to be seen not knowing, however slow the machine is.
-    let settings = vigil_core::Settings { verify: Duration::from_secs(20), ..short() };
+    let settings = Settings { verify: Duration::from_secs(20), ..short() };
     let vigil = world.process().policies([hot()]).settings(settings).build().unwrap();
     vigil.load_policies().await.unwrap();
     let story = async {
@@ -388,7 +398,7 @@ async fn what_a_client_records_is_not_carried_out(backend: Backend) {
 
 async fn full_lanes_lose_no_violation(backend: Backend) {
     let world = World::new(backend).await;
-    let settings = vigil_core::Settings { lane_capacity: 1, workers: 4, ..short() };
+    let settings = Settings { lane_capacity: 1, workers: 4, ..short() };
     let vigil = world.process().settings(settings).policies([hot()]).build().unwrap();
     vigil.load_policies().await.unwrap();
     let story = async {

@@ -6,8 +6,10 @@ mod closed_loop;
 
 mod brake;
 mod crash_matrix;
+mod evidence;
 mod invariants;
 mod outages;
 mod rate;
 mod shared;
+mod time;
 mod world;

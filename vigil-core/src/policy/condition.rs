@@ -1,6 +1,6 @@
 //! Conditions: what is wrong. The [`Condition`] seam, the built-in ones, and the registry of custom ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::error::sentence;
 use super::reader::condition_of;
 use super::{ConditionRegistry, Node};
 use crate::invalid::InvalidValue;
-use crate::metric::{MetricName, Snapshot};
+use crate::metric::{MetricName, Sample, Snapshot};
 
 /// What a condition says of a snapshot. No data is an answer: [`Verdict::Unknown`] neither opens nor resolves anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,6 +73,12 @@ pub trait Condition: fmt::Debug + Send + Sync + 'static {
     /// The metrics it looks at, at least one: only a sample of one of them makes it be judged. Asked once, when the
     /// policy is compiled.
     fn reads(&self) -> &[MetricName];
+
+    /// The samples that violate it, asked when it is met: the evidence of an episode. The episode recovers only when a
+    /// fresh sample of each of their series is there. Default: every fresh sample of what it reads.
+    fn violating<'s>(&self, metrics: &'s Snapshot) -> Vec<&'s Sample> {
+        self.reads().iter().flat_map(|metric| metrics.samples(metric)).collect()
+    }
 }
 
 /// Met when the value of any fresh series of `metric` is above `threshold`.
@@ -128,17 +134,20 @@ impl Threshold {
         }
         Ok(Self { metric: [MetricName::new(metric)?], side, threshold })
     }
+
+    fn is_crossed_by(&self, sample: &Sample) -> bool {
+        match self.side {
+            Side::Above => sample.value > self.threshold,
+            Side::Below => sample.value < self.threshold,
+        }
+    }
 }
 
 impl Condition for Threshold {
     fn evaluate(&self, metrics: &Snapshot) -> Verdict {
         let mut verdict = Verdict::Unknown;
         for sample in metrics.samples(&self.metric[0]) {
-            let met = match self.side {
-                Side::Above => sample.value > self.threshold,
-                Side::Below => sample.value < self.threshold,
-            };
-            if met {
+            if self.is_crossed_by(sample) {
                 return Verdict::Met;
             }
             verdict = Verdict::Unmet;
@@ -148,6 +157,10 @@ impl Condition for Threshold {
 
     fn reads(&self) -> &[MetricName] {
         &self.metric
+    }
+
+    fn violating<'s>(&self, metrics: &'s Snapshot) -> Vec<&'s Sample> {
+        metrics.samples(&self.metric[0]).filter(|sample| self.is_crossed_by(sample)).collect()
     }
 }
 
@@ -173,6 +186,17 @@ impl Condition for Compound {
 
     fn reads(&self) -> &[MetricName] {
         &self.reads
+    }
+
+    /// What violates the conditions that are met, each sample once.
+    fn violating<'s>(&self, metrics: &'s Snapshot) -> Vec<&'s Sample> {
+        let met = self.conditions.iter().filter(|condition| condition.evaluate(metrics) == Verdict::Met);
+        let violating = met.flat_map(|condition| condition.violating(metrics));
+        violating
+            .map(|sample| ((&sample.metric, &sample.tags), sample))
+            .collect::<BTreeMap<_, _>>()
+            .into_values()
+            .collect()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::tenant::TenantId;
 pub struct Evaluation {
     /// The verdict.
     pub verdict: Verdict,
-    /// The fresh samples of the metrics that the condition reads.
+    /// The samples that violate a condition that is met; of any other, the fresh samples of the metrics that it reads.
     pub evidence: Vec<Sample>,
     /// What a condition that panicked said; its verdict is Unknown.
     pub panic: Option<String>,
@@ -47,14 +47,22 @@ impl Evaluation {
 
 /// The simple evaluator: walks the condition over the snapshot. A custom condition that panics is Unknown.
 pub fn evaluate(policy: &Policy, metrics: &Snapshot) -> Evaluation {
-    match judge(policy, metrics) {
-        Ok(verdict) => {
-            let shown = if policy.enabled { policy.condition.reads() } else { &[] };
-            let evidence = shown.iter().flat_map(|name| metrics.samples(name)).cloned().collect();
-            Evaluation { verdict, evidence, panic: None }
-        }
+    let evaluated = judge(policy, metrics).and_then(|verdict| Ok((verdict, evidence(policy, metrics, verdict)?)));
+    match evaluated {
+        Ok((verdict, evidence)) => Evaluation { verdict, evidence, panic: None },
         Err(panic) => Evaluation { verdict: Verdict::Unknown, evidence: Vec::new(), panic: Some(panic) },
     }
+}
+
+fn evidence(policy: &Policy, metrics: &Snapshot, verdict: Verdict) -> Result<Vec<Sample>, String> {
+    if !policy.enabled {
+        return Ok(Vec::new());
+    }
+    if verdict == Verdict::Met {
+        let violating = catch_unwind(AssertUnwindSafe(|| policy.condition.violating(metrics))).map_err(said)?;
+        return Ok(violating.into_iter().cloned().collect());
+    }
+    Ok(policy.condition.reads().iter().flat_map(|name| metrics.samples(name)).cloned().collect())
 }
 
 /// The verdict without the evidence; the error is what a condition that panicked said.
@@ -64,28 +72,6 @@ pub(super) fn judge(policy: &Policy, metrics: &Snapshot) -> Result<Verdict, Stri
     }
     // A condition is a function of the snapshot: a panic leaves nothing half done.
     catch_unwind(AssertUnwindSafe(|| policy.condition.evaluate(metrics))).map_err(said)
-}
-
-/// Since when the condition has been met without a break, given stored samples, oldest first: the time of the first
-/// Met after the last Unmet, or `since` if there was no Unmet. `None` if the last that is known is that it is not met.
-///
-/// An Unknown breaks nothing: no data is no evidence of recovery. Samples of one time are one observation.
-pub fn unbroken_since(policy: &Policy, samples: &[Sample], since: Timestamp, staleness: Duration) -> Option<Timestamp> {
-    let mut metrics = Snapshot::empty(Timestamp::MIN);
-    let mut start = Some(since);
-    for together in samples.chunk_by(|a, b| a.at == b.at) {
-        let at = together[0].at;
-        metrics.show_since(at - staleness);
-        for sample in together {
-            metrics.put(sample.clone());
-        }
-        match judge(policy, &metrics) {
-            Ok(Verdict::Unmet) if at > since => start = None,
-            Ok(Verdict::Met) => start = start.or(Some(at)),
-            Ok(Verdict::Unmet | Verdict::Unknown) | Err(_) => {}
-        }
-    }
-    start
 }
 
 /// A policy whose verdict on a target asks for attention.

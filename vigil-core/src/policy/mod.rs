@@ -15,8 +15,10 @@ use crate::target::{Target, TargetPattern};
 use crate::tenant::TenantId;
 
 mod condition;
+mod continuity;
 mod engine;
 mod error;
+mod evidence;
 #[cfg(test)]
 mod fixtures;
 mod gate;
@@ -30,8 +32,10 @@ mod set;
 mod spec;
 
 pub use condition::{Condition, ConditionSpec, Verdict, all_conditions, any_condition, metric_below, metric_exceeds};
-pub use engine::{Evaluated, Evaluation, Shard, Trigger, evaluate, unbroken_since};
+pub use continuity::Continuity;
+pub use engine::{Evaluated, Evaluation, Shard, Trigger, evaluate};
 pub use error::PolicyError;
+pub use evidence::{merge_evidence, recovery_verdict, same_series};
 pub use gate::{Decision, Gate, Reason};
 pub use node::{FieldError, Node};
 pub use plan::{Limits, explain, plan};

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{Condition, Verdict};
 use crate::invalid::InvalidValue;
-use crate::metric::{MetricName, Snapshot};
+use crate::metric::{MetricName, Sample, Snapshot};
 
 /// Makes a condition of the fields written beside its `type`; the error is a sentence for the policy's author.
 pub type ConditionFactory = Arc<dyn Fn(&Map<String, Value>) -> Result<Arc<dyn Condition>, String> + Send + Sync>;
@@ -73,6 +73,10 @@ impl Condition for Fenced {
 
     fn reads(&self) -> &[MetricName] {
         &self.reads
+    }
+
+    fn violating<'s>(&self, metrics: &'s Snapshot) -> Vec<&'s Sample> {
+        self.condition.violating(metrics)
     }
 }
 

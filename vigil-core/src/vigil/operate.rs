@@ -97,7 +97,7 @@ impl Vigil {
         let standing = context.standing(tenant, &policy.name, target).await?;
         let since = standing.now - context.settings.staleness;
         let metrics = context.snapshot(tenant, Some(policy), target, since).await?;
-        let evaluation = evaluate(policy, &metrics);
+        let evaluation = evaluate(policy, &metrics).on_episode(policy, standing.episode.as_ref(), &metrics);
         let limits = context.settings.limits(tenant);
         let gates = explain(policy, target, &metrics, &standing, &limits);
         let matches = target.is_unknown() || policy.target.matches(target);

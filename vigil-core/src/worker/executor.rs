@@ -266,7 +266,8 @@ impl<'a> Executor<'a> {
             Some(sight) => sight,
             None => self.look(policy, &action.target).await?,
         };
-        Ok(match policy.evaluate(&metrics) {
+        let verdict = self.context.recovery_verdict(action, policy.evaluate(&metrics), &metrics).await?;
+        Ok(match verdict {
             Verdict::Met => None,
             Verdict::Unmet => Some("the condition is no longer met".to_owned()),
             Verdict::Unknown => {

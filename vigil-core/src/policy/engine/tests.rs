@@ -174,7 +174,7 @@ fn silent_targets_and_silent_series_are_forgotten() {
 }
 
 #[test]
-fn the_evidence_is_every_fresh_sample_of_what_the_condition_reads() {
+fn the_evidence_is_what_violates_and_otherwise_what_is_fresh() {
     let policy = policy(&json!({"condition": {"type": "any", "conditions": [above("cpu", 80.0), below("disk", 5.0)]}}));
     let samples = [
         sample("cpu", 90.0, at(400)),
@@ -183,84 +183,13 @@ fn the_evidence_is_every_fresh_sample_of_what_the_condition_reads() {
         sample("disk", 3.0, at(0)),
     ];
     let evaluation = evaluate(&policy, &Snapshot::new(samples, at(300)));
-    assert_eq!(evaluation.evidence, [sample("cpu", 90.0, at(400)), sample("disk", 50.0, at(401))]);
-    assert_eq!(evaluation.sentence(&policy), "policy 'p' is violated: cpu = 90, disk = 50");
+    assert_eq!(evaluation.evidence, [sample("cpu", 90.0, at(400))]);
+    assert_eq!(evaluation.sentence(&policy), "policy 'p' is violated: cpu = 90");
+    let healthy = [sample("cpu", 10.0, at(400)), sample("disk", 50.0, at(401)), sample("mem", 99.0, at(402))];
+    let evaluation = evaluate(&policy, &Snapshot::new(healthy.clone(), at(300)));
+    assert_eq!((evaluation.verdict, &evaluation.evidence[..]), (Verdict::Unmet, &healthy[..2]));
 }
 
-/// Met from 0 on, judged by what `samples` say of cpu.
-fn unbroken(samples: &[(u64, f64)]) -> Option<u64> {
-    let samples: Vec<_> = samples.iter().map(|&(second, value)| sample("cpu", value, at(second))).collect();
-    unbroken_since(&policy(&json!({})), &samples, at(100), STALENESS).map(|since| since.since(at(0)).as_secs())
-}
-
-#[test]
-fn a_violation_is_unbroken_since_its_first_met_after_the_last_unmet() {
-    assert_eq!(unbroken(&[(100, 90.0), (160, 95.0)]), Some(100));
-    assert_eq!(
-        unbroken(&[(100, 90.0), (130, 10.0), (160, 95.0), (190, 96.0)]),
-        Some(160),
-        "Unmet in between starts anew"
-    );
-    assert_eq!(unbroken(&[(100, 90.0), (160, 10.0)]), None, "not met at the end");
-    assert_eq!(unbroken(&[]), Some(100), "no data is no recovery");
-}
-
-#[test]
-fn what_was_before_does_not_break_a_violation() {
-    assert_eq!(unbroken(&[(40, 10.0), (100, 90.0), (160, 95.0)]), Some(100));
-    assert_eq!(unbroken(&[(100, 10.0), (101, 95.0)]), Some(100), "at its very start it was judged met");
-}
-
-#[test]
-fn a_gap_without_data_does_not_break_a_violation() {
-    assert_eq!(unbroken(&[(100, 90.0), (1000, 95.0)]), Some(100), "Unknown in between");
-    let both = policy(&json!({"condition": {"type": "all", "conditions": [above("cpu", 80.0), above("mem", 80.0)]}}));
-    let samples = [
-        sample("cpu", 90.0, at(100)),
-        sample("mem", 90.0, at(100)),
-        sample("cpu", 91.0, at(500)),
-        sample("mem", 91.0, at(501)),
-    ];
-    assert_eq!(unbroken_since(&both, &samples, at(100), STALENESS), Some(at(100)), "at 500 mem was stale");
-}
-
-#[test]
-fn a_late_sample_breaks_a_violation_where_it_belongs() {
-    // It came last but was taken at 130; the Store answers in order of time.
-    assert_eq!(unbroken(&[(100, 90.0), (130, 10.0), (131, 90.0), (160, 95.0)]), Some(131));
-}
-
-#[test]
-fn samples_of_one_time_are_one_observation() {
-    let either = policy(&json!({"condition": {"type": "any", "conditions": [above("cpu", 80.0), above("mem", 80.0)]}}));
-    let samples = [
-        sample("cpu", 90.0, at(100)),
-        sample("mem", 10.0, at(100)),
-        sample("cpu", 10.0, at(130)),
-        sample("mem", 90.0, at(130)),
-    ];
-    assert_eq!(
-        unbroken_since(&either, &samples, at(100), STALENESS),
-        Some(at(100)),
-        "there was no moment without a violation"
-    );
-}
-
-#[test]
-fn a_silent_series_stops_holding_a_violation() {
-    let tagged = |zone, value, second| {
-        let tags = Tags::new([("zone", zone)]).unwrap();
-        Sample { tags, ..sample("cpu", value, at(second)) }
-    };
-    let samples = [tagged("a", 90.0, 100), tagged("b", 10.0, 100), tagged("b", 10.0, 401), tagged("b", 90.0, 410)];
-    assert_eq!(
-        unbroken_since(&policy(&json!({})), &samples, at(100), STALENESS),
-        Some(at(410)),
-        "at 401 only b was fresh"
-    );
-}
-
-/// LESSONS 5: a violation followed by 100 other samples was never seen.
 #[test]
 fn lesson_5_every_series_counts_not_the_newest_rows() {
     let mut engine = Engine::new(set(1, [spec("hot", &json!({}))]));
