@@ -113,7 +113,7 @@ pub struct Action {
     pub running_at: Option<Timestamp>,
     /// When it became final.
     pub completed_at: Option<Timestamp>,
-    /// Not to be started before.
+    /// The earliest start. A wait never lasts beyond `expires_at`, where a delivery cancels the action.
     pub not_before: Timestamp,
     /// Not to be started after.
     pub expires_at: Timestamp,
@@ -293,7 +293,8 @@ impl Action {
         self.occupies = false;
         self.lease_until = None;
         self.deadline = None;
-        self.not_before = now + delay;
+        // It expires first: what ends it must come then.
+        self.not_before = (now + delay).min(self.expires_at.max(now));
         self.error = Some(error.to_owned());
     }
 

@@ -173,7 +173,7 @@ impl Controller {
             }
         }
         let is_old = episode.unmet_since.is_some() || now.since(episode.known_at) >= settings.staleness;
-        let evidence = merge_evidence(&episode.evidence, violating, metrics, now - settings.unknown_after);
+        let evidence = merge_evidence(&episode.evidence, violating, metrics, now - settings.metric_retention);
         let episode = if is_old || !same_series(&evidence, &episode.evidence) {
             self.observe(policy, &episode, &evidence, None).await?
         } else {

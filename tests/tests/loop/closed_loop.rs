@@ -8,7 +8,7 @@ use vigil_core::policy::{ConditionSpec, PolicySpec};
 use vigil_core::remediator::Probe;
 use vigil_core::store::{Actor, Admission};
 use vigil_core::tenant::TenantId;
-use vigil_core::testing::{Reply, eventually, metric, policy, target};
+use vigil_core::testing::{Reply, eventually, metric, policy, target, task};
 use vigil_core::{ActionRequest, Settings, Vigil};
 
 use crate::invariants;
@@ -382,6 +382,24 @@ async fn workers_lost_too_often_end_the_action(backend: Backend) {
     .await;
 }
 
+async fn a_task_whose_action_is_final_is_counted_as_a_duplicate(backend: Backend) {
+    let world = World::new(backend).await;
+    during(&world, [], async |vigil| {
+        vigil.request_action(by_hand("web-1")).await.unwrap();
+        let done = action(&world, "the end", |action| action.status == ActionStatus::Completed).await;
+        vigil.queue().enqueue(task(&done, 2), Duration::ZERO).await.unwrap();
+        let counted =
+            [r#"vigil_worker_tasks_total{status="completed"} 1"#, r#"vigil_worker_tasks_total{status="duplicate"} 1"#];
+        eventually("that it is counted", async || {
+            let text = vigil.telemetry().encode();
+            counted.iter().all(|line| text.contains(line)).then_some(())
+        })
+        .await;
+        assert_eq!(world.remediator.requests().len(), 1);
+    })
+    .await;
+}
+
 async fn what_a_client_records_is_not_carried_out(backend: Backend) {
     let world = World::new(backend).await;
     during(&world, [], async |vigil| {
@@ -476,6 +494,7 @@ over_every_store! {
     a_cancelled_attempt_that_hangs_keeps_its_target_while_it_may_still_run
     another_policy_waits_for_an_attempt_without_a_report_although_metrics_proved_it
     workers_lost_too_often_end_the_action
+    a_task_whose_action_is_final_is_counted_as_a_duplicate
     what_a_client_records_is_not_carried_out
     full_lanes_lose_no_violation
     shutdown_lets_an_action_in_flight_finish

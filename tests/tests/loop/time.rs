@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use vigil_core::Settings;
+use vigil_core::action::ActionStatus;
 use vigil_core::episode::Episode;
-use vigil_core::testing::{batch, eventually, metric, policy};
+use vigil_core::testing::{Reply, batch, eventually, metric, policy};
 
-use crate::closed_loop::{action, during};
-use crate::world::{Backend, World, cpu, now};
+use crate::closed_loop::{action, by_hand, during, during_with};
+use crate::world::{Backend, World, cpu, now, short};
 
 async fn a_dip_behind_any_number_of_samples_restarts_for(backend: Backend) {
     let world = World::new(backend).await;
@@ -37,6 +39,20 @@ async fn a_dip_behind_any_number_of_samples_restarts_for(backend: Backend) {
     .await;
 }
 
+async fn an_action_expires_while_the_remediator_asks_for_a_longer_wait(backend: Backend) {
+    let world = World::new(backend).await;
+    world.remediator.reply(Reply::Throttled(Duration::from_secs(3600)));
+    let settings = Settings { expires_after: Duration::from_millis(500), ..short() };
+    during_with(&world, settings, [], async |vigil| {
+        vigil.request_action(by_hand("web-1")).await.unwrap();
+        let ended = action(&world, "the end", |action| action.status.is_final()).await;
+        assert_eq!(ended.status, ActionStatus::Cancelled);
+        assert!(ended.error.unwrap_or_default().starts_with("expired"), "it does not wait for the hour to pass");
+    })
+    .await;
+}
+
 over_every_store! {
+    an_action_expires_while_the_remediator_asks_for_a_longer_wait
     a_dip_behind_any_number_of_samples_restarts_for
 }

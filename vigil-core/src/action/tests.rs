@@ -225,6 +225,19 @@ fn not_taken_uses_no_try_and_taken_does() {
 }
 
 #[test]
+fn no_wait_lasts_beyond_the_expiry() {
+    let wait = Duration::from_secs(3600);
+    for change in
+        [Change::Defer { delay: wait, error: "503".into() }, Change::Retry { delay: wait, error: "busy".into() }]
+    {
+        let waiting = running().apply(&change, at(2)).unwrap();
+        assert_eq!(waiting.not_before, waiting.expires_at, "{}", change.verb());
+        let late = running().apply(&change, at(700)).unwrap();
+        assert_eq!(late.not_before, at(700), "{}: it has expired already", change.verb());
+    }
+}
+
+#[test]
 fn completion_awaits_verification_only_when_a_condition_is_stored() {
     let done = running().apply(&complete(), at(10)).unwrap();
     assert_eq!((done.verification, done.phase()), (Some(Verification::Awaiting), Phase::Verifying));

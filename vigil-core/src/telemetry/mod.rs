@@ -164,7 +164,7 @@ impl Telemetry {
         for answer in ["succeeded", "rejected", "failed", "in_progress", "not_taken", "stale", "unknown"] {
             self.remediator_answers.add(answer, (), 0);
         }
-        for status in ["completed", "retried", "dead"] {
+        for status in ["completed", "duplicate", "retried", "dead"] {
             self.worker_tasks.add(status, (), 0);
         }
         for operation in ["enqueue", "dequeue"] {

@@ -24,6 +24,8 @@ use crate::target::Target;
 pub(super) enum Disposition {
     /// Nothing is left to do.
     Done,
+    /// The action was final already: another delivery, or a cancellation, was faster.
+    Duplicate,
     /// Deliver it again, after this long.
     Again(Duration),
     /// It can never be done.
@@ -103,19 +105,19 @@ impl<'a> Executor<'a> {
             ActionStatus::Pending => self.begin(action, claim, seen).await,
             ActionStatus::Running if action.indeterminate_at.is_some() => Ok(Disposition::Done),
             ActionStatus::Running => self.take_over(action, claim).await,
-            ActionStatus::Completed | ActionStatus::Failed | ActionStatus::Cancelled => Ok(Disposition::Done),
+            ActionStatus::Completed | ActionStatus::Failed | ActionStatus::Cancelled => Ok(Disposition::Duplicate),
         }
     }
 
     /// A pending action: is it still wanted? Then occupy the target and send.
     async fn begin(&self, action: Action, claim: &Claim, seen: Option<Sight>) -> Result<Disposition, StoreError> {
         let now = self.context.store.now().await?;
-        if now < action.not_before {
-            return Ok(Disposition::Again(action.not_before.since(now)));
-        }
         if now >= action.expires_at {
             let reason = format!("expired: not taken within {} s", self.context.settings.expires_after.as_secs());
             return self.cancel(&action, reason).await;
+        }
+        if now < action.not_before {
+            return Ok(Disposition::Again(action.not_before.min(action.expires_at).since(now)));
         }
         if let Some(reason) = self.no_longer_wanted(&action, seen).await? {
             return self.cancel(&action, reason).await;
@@ -307,6 +309,7 @@ impl<'a> Executor<'a> {
             Outcome::Failed { reason, retryable: true } => {
                 match settings.retry.decide(action.tries + 1, FailureClass::Taken, self.context.random.jitter()) {
                     Some(delay) => {
+                        let delay = self.until_expiry(action, delay).await?;
                         self.finish(action, Change::Retry { delay, error: reason }).await?;
                         Ok(Disposition::Again(delay))
                     }
@@ -328,8 +331,14 @@ impl<'a> Executor<'a> {
             .retry
             .decide(action.attempt, class, jitter)
             .unwrap_or(self.context.settings.retry.cap);
+        let delay = self.until_expiry(action, delay).await?;
         self.finish(action, Change::Defer { delay, error }).await?;
         Ok(Disposition::Again(delay))
+    }
+
+    /// A wait that ends at the action's expiry at the latest: a delivery cancels it then.
+    async fn until_expiry(&self, action: &Action, delay: Duration) -> Result<Duration, StoreError> {
+        Ok(delay.min(action.expires_at.since(self.context.store.now().await?)))
     }
 
     async fn indeterminate(&self, action: &Action, error: String) -> Result<Disposition, StoreError> {

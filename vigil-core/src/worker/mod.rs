@@ -79,6 +79,7 @@ async fn deliver(context: &Arc<Context>, claim: &Claim, token: &CancellationToke
     };
     let (answered, status) = match &disposition {
         Disposition::Done => (context.queue.ack(claim).await, "completed"),
+        Disposition::Duplicate => (context.queue.ack(claim).await, "duplicate"),
         Disposition::Again(delay) => (context.queue.retry(claim, *delay).await, "retried"),
         Disposition::Dead(reason) => {
             tracing::error!(task_id = claim.task.task_id, action_id = %claim.task.action_id, reason, "task dead-lettered");
