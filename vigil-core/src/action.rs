@@ -180,12 +180,12 @@ impl Action {
         let mut next = self.clone();
         next.version += 1;
         match change {
-            Change::Start { lease, deadline } => next.begin_attempt(*lease, *deadline, now),
+            Change::Start { lease, deadline, .. } => next.begin_attempt(*lease, *deadline, now),
             Change::TakeOver { lease } => {
                 next.crashes += u32::from(self.lease_until.is_some());
                 next.lease_until = Some(now + *lease);
             }
-            Change::SendAgain { lease, deadline, error } => {
+            Change::SendAgain { lease, deadline, error, .. } => {
                 next.tries += 1;
                 next.error = Some(error.clone());
                 next.begin_attempt(*lease, *deadline, now);

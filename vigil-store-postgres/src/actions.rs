@@ -258,10 +258,11 @@ pub(crate) async fn transition(
         }
         let after = before.apply(change, now).map_err(StoreError::from)?;
         let entry = AuditEntry::changed(&before, &after, change, actor, now);
-        match update(connection, &before, &after, &entry, change.begins_attempt()).await? {
+        match update(connection, &before, &after, &entry, change).await? {
             Written::Done => break (after, now),
             Written::Meanwhile => {}
             Written::Braked(Braked { until }) => return Err(StoreError::Braked { until }.into()),
+            Written::PolicyChanged(policy) => return Err(StoreError::PolicyChanged(policy).into()),
         }
     };
     if let (Some(resolution), Some(id)) = (resolve, after.episode) {
@@ -286,16 +287,19 @@ enum Written {
     /// The row is no longer as it was read.
     Meanwhile,
     Braked(Braked),
+    PolicyChanged(PolicyName),
 }
 
-/// Writes a change and its entry, if the row is still as it was read; what begins an attempt, only if no brake is on.
+/// Writes a change and its entry, if the row is still as it was read; the start of an attempt, only if no brake is engaged
+/// and the policy that it requires is in force.
 async fn update(
     connection: &mut PgConnection,
     before: &Action,
     action: &Action,
     entry: &AuditEntry,
-    begins: bool,
+    change: &Change,
 ) -> Result<Written, Error> {
+    let begins = change.begins_attempt();
     let written = audit::bind(sqlx::query(if begins { BEGIN } else { UPDATE }), entry)?
         .bind(action.status.as_str())
         .bind(action.details.as_deref().map(text))
@@ -322,12 +326,20 @@ async fn update(
         let done = written.execute(connection).await?.rows_affected() == 1;
         return Ok(if done { Written::Done } else { Written::Meanwhile });
     }
-    let row = written.bind(brakes::lock()).fetch_one(connection).await?;
+    let policy = change.required_policy();
+    let row = written
+        .bind(brakes::lock())
+        .bind(policy.map(|(name, _)| name.as_str()))
+        .bind(policy.map(|(_, revision)| *revision))
+        .fetch_one(connection)
+        .await?;
     let braked = Braked::until(Reader::new(&row, "brake").maybe_time("braked")?);
-    Ok(match braked {
-        Some(braked) => Written::Braked(braked),
-        None if row.try_get::<i64, _>("written")? == 1 => Written::Done,
-        None => Written::Meanwhile,
+    let in_force: bool = row.try_get("in_force")?;
+    Ok(match (braked, policy) {
+        (Some(braked), _) => Written::Braked(braked),
+        (None, Some((name, _))) if !in_force => Written::PolicyChanged(name.clone()),
+        (None, _) if row.try_get::<i64, _>("written")? == 1 => Written::Done,
+        (None, _) => Written::Meanwhile,
     })
 }
 
@@ -348,14 +360,14 @@ pub(crate) const UPDATE: &str = concat!(
     " FROM changed"
 );
 
-/// The same, unless a brake is on: it is asked after before the row is written.
+/// The same, unless a brake is engaged or the required policy is not in force: both are read before the row is written.
 pub(crate) const BEGIN: &str = concat!(
-    "WITH brake AS MATERIALIZED (SELECT vigil_braked($31, $1, $2) AS until), changed AS (",
+    "WITH may AS MATERIALIZED (SELECT * FROM vigil_may_begin($31, $1, $2, $32, $33)), changed AS (",
     change!(),
-    "FROM brake WHERE id = $28 AND tenant = $1 AND version = $29 AND lease_until IS NOT DISTINCT FROM $30 \
-       AND brake.until IS NULL RETURNING id), entered AS (",
+    "FROM may WHERE id = $28 AND tenant = $1 AND version = $29 AND lease_until IS NOT DISTINCT FROM $30 \
+       AND may.braked IS NULL AND may.in_force RETURNING id), entered AS (",
     entry!(),
-    " FROM changed RETURNING 1) SELECT until AS braked, (SELECT count(*) FROM entered) AS written FROM brake"
+    " FROM changed RETURNING 1) SELECT braked, in_force, (SELECT count(*) FROM entered) AS written FROM may"
 );
 
 pub(crate) async fn extend_lease(

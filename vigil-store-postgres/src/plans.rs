@@ -159,7 +159,7 @@ fn hot() -> Vec<Hot> {
             "an attempt begun",
             actions::BEGIN,
             "'default', now(), 'action.started', 'worker', 7, NULL, 'p-7', 'web-7', NULL, '{}', 'running', NULL, 2, 1, 0, 0, \
-             NULL, false, now(), now(), now(), now(), NULL, NULL, NULL, NULL, NULL, 7, 1, NULL, 1",
+             NULL, false, now(), now(), now(), now(), NULL, NULL, NULL, NULL, NULL, 7, 1, NULL, 1, 'p-7', 1",
         ),
         hot("a lease extended", actions::EXTEND_LEASE, "7, 'default', 1, NULL, 30000000"),
         hot("who occupies a target", actions::OCCUPANT, "7, 'default'"),

@@ -6,11 +6,11 @@ use vigil_core::policy::PolicyName;
 use vigil_core::store::{Actor, AuditEntry, PolicyTable, PolicyWrite, StoredPolicy};
 use vigil_core::tenant::TenantId;
 
-use crate::audit;
 use crate::error::Error;
 use crate::listener::CHANNEL;
 use crate::row::{self, Reader, to_json};
 use crate::time::At;
+use crate::{audit, brakes};
 
 async fn find(
     connection: &mut PgConnection,
@@ -43,7 +43,8 @@ pub(crate) async fn table(connection: &mut PgConnection) -> Result<PolicyTable, 
     Ok(PolicyTable { generation, policies })
 }
 
-/// The generation's row is changed first: writers of policies wait for each other there.
+/// The generation's row is changed first: writers of policies wait for each other there. At last they take the lock that
+/// starts of attempts share: when this is committed, no start that read the policies before is still to be committed.
 pub(crate) async fn write(
     connection: &mut PgConnection,
     tenant: &TenantId,
@@ -89,7 +90,12 @@ pub(crate) async fn write(
             }
         }
     }
-    sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(generation.to_string()).execute(connection).await?;
+    sqlx::query("SELECT pg_notify($1, $2), pg_advisory_xact_lock($3)")
+        .bind(CHANNEL)
+        .bind(generation.to_string())
+        .bind(brakes::lock())
+        .execute(connection)
+        .await?;
     Ok(generation)
 }
 

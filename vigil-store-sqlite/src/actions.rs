@@ -13,7 +13,7 @@ use vigil_core::tenant::TenantId;
 
 use crate::error::Error;
 use crate::row::{self, micros, to_json};
-use crate::{audit, brakes, episodes};
+use crate::{audit, brakes, episodes, policies};
 
 pub(crate) async fn find(connection: &mut SqliteConnection, key: &ActionKey) -> Result<Option<Action>, Error> {
     let row = sqlx::query("SELECT * FROM actions WHERE id = ? AND tenant = ?")
@@ -217,6 +217,12 @@ pub(crate) async fn transition(
         && let Some(Braked { until }) = brakes::braked(connection, &key.tenant, now).await?
     {
         return Err(StoreError::Braked { until }.into());
+    }
+    if let Some((policy, revision)) = change.required_policy() {
+        let stored = policies::find(connection, &key.tenant, policy).await?;
+        if !stored.is_some_and(|stored| stored.is_in_force(*revision)) {
+            return Err(StoreError::PolicyChanged(policy.clone()).into());
+        }
     }
     match update(connection, &after, version).await {
         Err(error) if error.is_duplicate() => {

@@ -71,7 +71,7 @@ async fn refuse(
     Ok(match guard {
         Guard::Revision { policy, revision } => {
             let stored = policies::find(connection, tenant, policy).await?;
-            let same = stored.is_some_and(|stored| stored.revision == *revision && stored.is_enabled());
+            let same = stored.is_some_and(|stored| stored.is_in_force(*revision));
             (!same).then_some(Reason::PolicyChanged)
         }
         Guard::Brake => {

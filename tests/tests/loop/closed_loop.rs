@@ -365,7 +365,8 @@ async fn workers_lost_too_often_end_the_action(backend: Backend) {
     };
     let (lease, deadline) = (Duration::from_millis(1), Duration::from_millis(300));
     let actor = Actor::new("lost");
-    lost = store.transition(&lost.key(), lost.version, Change::Start { lease, deadline }, None, &actor).await.unwrap();
+    let start = Change::Start { lease, deadline, policy: None };
+    lost = store.transition(&lost.key(), lost.version, start, None, &actor).await.unwrap();
     for _ in 0..3 {
         lost = eventually("the lease to run out", async || {
             store.transition(&lost.key(), lost.version, Change::TakeOver { lease }, None, &actor).await.ok()

@@ -7,12 +7,13 @@ use tokio::sync::watch;
 use vigil_core::action::{ActionKey, ActionStatus};
 use vigil_core::clock::Clock;
 use vigil_core::queue::{Claim, DeadLetter, Depth, MemoryQueue, Queue, QueueError, QueueStats};
-use vigil_core::store::{AuditFilter, MemoryStore, Store};
+use vigil_core::store::{Actor, AuditFilter, MemoryStore, Store};
 use vigil_core::task::Task;
 use vigil_core::tenant::TenantId;
 use vigil_core::testing::{Effect, Fault, FaultyQueue, FaultyStore, ManualClock, Reply, eventually, metric, policy};
 use vigil_core::{Settings, Vigil};
 
+use crate::closed_loop::action;
 use crate::invariants;
 use crate::world::{Backend, World, cpu, hot, short};
 
@@ -254,7 +255,27 @@ macro_rules! over_every_store {
     };
 }
 
+async fn an_action_whose_start_stalls_does_not_begin_once_the_removal_of_its_policy_was_answered(backend: Backend) {
+    let world = World::new(backend).await;
+    let store = Arc::new(FaultyStore::new(world.store()));
+    store.faults().plan("transition", 1, Fault::Stall, Effect::Missing);
+    let vigil = world.process_over(store.clone(), world.queue()).policies([hot()]).build().unwrap();
+    vigil.load_policies().await.unwrap();
+    let story = async {
+        vigil.ingest(cpu("web-1", 95.0)).await.unwrap();
+        store.faults().struck(1).await;
+        vigil.catalog().remove(&TenantId::default(), &hot().name, &Actor::new("test")).await.unwrap();
+        store.faults().resume();
+        let ended = action(&world, "the end", |action| action.status.is_final()).await;
+        assert_eq!((ended.status, ended.attempt), (ActionStatus::Cancelled, 0));
+        assert!(ended.error.unwrap_or_default().contains("gone or disabled"));
+        assert_eq!(world.remediator.requests(), []);
+    };
+    vigil.run(story).await.unwrap();
+}
+
 over_every_store! {
+    an_action_whose_start_stalls_does_not_begin_once_the_removal_of_its_policy_was_answered
     a_queue_that_takes_nothing_keeps_nothing_from_being_admitted
     a_queue_that_takes_nothing_holds_up_no_start
     a_queue_that_extends_no_lease_costs_no_action_its_own

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{ActionId, ActionStatus, Verification};
+use crate::policy::PolicyName;
 
 /// Everything that can happen to an action after its admission.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +15,8 @@ pub enum Change {
         lease: Duration,
         /// How long the attempt may take.
         deadline: Duration,
+        /// The policy that wants it, and the revision under which it must be stored and enabled; `None` for a person's.
+        policy: Option<(PolicyName, i64)>,
     },
     /// Another worker takes a running action whose lease ran out, which counts as a crash, or was handed over, which
     /// does not. Attempt, key and occupation stay.
@@ -29,6 +32,8 @@ pub enum Change {
         deadline: Duration,
         /// Why the attempt before did nothing.
         error: String,
+        /// As for [`Change::Start`].
+        policy: Option<(PolicyName, i64)>,
     },
     /// Not taken: running back to pending, no try used.
     Defer {
@@ -117,6 +122,14 @@ impl Change {
     /// Whether an attempt begins with it: what a brake forbids.
     pub const fn begins_attempt(&self) -> bool {
         matches!(self, Self::Start { .. } | Self::SendAgain { .. })
+    }
+
+    /// The policy that must be stored under this revision and be enabled when an attempt begins.
+    pub const fn required_policy(&self) -> Option<&(PolicyName, i64)> {
+        match self {
+            Self::Start { policy, .. } | Self::SendAgain { policy, .. } => policy.as_ref(),
+            _ => None,
+        }
     }
 
     /// Whether the remediator has reported the end of the attempt: nothing of it runs any more.

@@ -47,7 +47,7 @@ fn action(status: ActionStatus, managed: bool) -> Action {
 }
 
 fn start() -> Change {
-    Change::Start { lease: LEASE, deadline: LONG }
+    Change::Start { lease: LEASE, deadline: LONG, policy: None }
 }
 
 fn complete() -> Change {
@@ -80,7 +80,7 @@ fn every_change() -> Vec<Change> {
     let mut all = vec![
         start(),
         Change::TakeOver { lease: LEASE },
-        Change::SendAgain { lease: LEASE, deadline: LONG, error: error() },
+        Change::SendAgain { lease: LEASE, deadline: LONG, error: error(), policy: None },
         Change::Defer { delay: LEASE, error: error() },
         Change::Retry { delay: LEASE, error: error() },
         complete(),

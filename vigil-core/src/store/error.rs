@@ -2,6 +2,7 @@
 
 use crate::action::{ActionId, IllegalChange};
 use crate::clock::Timestamp;
+use crate::policy::PolicyName;
 
 /// What a Store cannot do, by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum StoreError {
         /// When it releases by itself.
         until: Option<Timestamp>,
     },
+    /// The policy behind an action is not stored under the expected revision, or not enabled: plan again.
+    #[error("the policy '{0}' was changed, disabled or removed")]
+    PolicyChanged(PolicyName),
     /// The idempotency key was used before with another request.
     #[error("this Idempotency-Key was used before with another request")]
     KeyReused,

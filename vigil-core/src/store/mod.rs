@@ -42,6 +42,7 @@ pub use series::{Aggregate, Line, Point, Range, RangeQuery, Series, SeriesFilter
 ///   the same transaction.
 /// - Once `set_brake` has answered that a brake is on, no attempt of an action that it stops starts, on whatever replica, until
 ///   it is released or its time has passed.
+/// - Once `write_policies` has answered, no attempt starts that requires a revision it replaced or removed, on any replica.
 /// - Every change of an action or episode is a compare-and-set on its version and raises it. The state machines are
 ///   [`Action::apply`] and [`Episode::apply`]; a Store adds nothing to them.
 /// - At most one action of a (tenant, target) has `occupies`; at most one episode of a (tenant, policy, target) is open.
@@ -117,7 +118,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] if the version is another one; [`StoreError::Illegal`] if the state
     /// machine forbids it; [`StoreError::Occupied`] if the change would occupy a target that another action occupies;
-    /// [`StoreError::Braked`] if the change begins an attempt ([`Change::begins_attempt`]) while a brake is on.
+    /// [`StoreError::Braked`] if the change begins an attempt ([`Change::begins_attempt`]) while a brake is on;
+    /// [`StoreError::PolicyChanged`] if the policy that it requires ([`Change::required_policy`]) is not stored under that
+    /// revision or not enabled.
     async fn transition(
         &self,
         action: &ActionKey,

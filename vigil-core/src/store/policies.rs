@@ -44,6 +44,11 @@ impl StoredPolicy {
     pub fn is_enabled(&self) -> bool {
         self.enabled_override.unwrap_or(self.spec.enabled)
     }
+
+    /// Whether it is enabled and has this revision.
+    pub fn is_in_force(&self, revision: i64) -> bool {
+        self.revision == revision && self.is_enabled()
+    }
 }
 
 /// All policies at one generation.

@@ -14,6 +14,8 @@ pub enum Fault {
     Hang,
     /// It never completes, nor does any call after it: the process is dead, and the test drops it.
     Crash,
+    /// It waits until [`Faults::resume`], before or after its effect, and then answers as it should.
+    Stall,
 }
 
 /// On which side of the call's effect a [`Fault`] happens.
@@ -30,6 +32,7 @@ pub enum Effect {
 pub struct Faults {
     state: Mutex<State>,
     struck: Notify,
+    resumed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +62,11 @@ impl Faults {
     /// From now on every call fails without an effect, until [`up`](Faults::up).
     pub fn down(&self) {
         self.lock().down = true;
+    }
+
+    /// Lets one stalled call go on, or the next one that stalls.
+    pub fn resume(&self) {
+        self.resumed.notify_one();
     }
 
     /// Ends an outage.
@@ -100,6 +108,20 @@ impl Faults {
         call: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E> {
         let fault = self.begin(method);
+        if let Some((Fault::Stall, effect)) = fault {
+            self.struck.notify_waiters();
+            return match effect {
+                Effect::Missing => {
+                    self.resumed.notified().await;
+                    call.await
+                }
+                Effect::Done => {
+                    let answer = call.await;
+                    self.resumed.notified().await;
+                    answer
+                }
+            };
+        }
         if let Some((_, Effect::Done)) = fault {
             // The effect alone: whether the call succeeded is what nobody hears of.
             drop(call.await);

@@ -47,6 +47,14 @@ enum Answer {
     Stale,
 }
 
+/// Whether an action is still wanted.
+enum Wanted {
+    /// By a policy, under the revision that was read; by a person if `None`.
+    By(Option<(PolicyName, i64)>),
+    /// No longer, and why.
+    NoLonger(String),
+}
+
 /// The samples by which a policy judges a target.
 struct Sight {
     policy: Arc<Policy>,
@@ -119,18 +127,19 @@ impl<'a> Executor<'a> {
         if now < action.not_before {
             return Ok(Disposition::Again(action.not_before.min(action.expires_at).since(now)));
         }
-        if let Some(reason) = self.no_longer_wanted(&action, seen).await? {
-            return self.cancel(&action, reason).await;
-        }
+        let policy = match self.wanted(&action, seen).await? {
+            Wanted::By(policy) => policy,
+            Wanted::NoLonger(reason) => return self.cancel(&action, reason).await,
+        };
         let begun = Instant::now();
         let (lease, deadline) = (self.context.settings.lease, self.context.settings.deadline);
-        match self.transition(&action, Change::Start { lease, deadline }).await {
+        match self.transition(&action, Change::Start { lease, deadline, policy }).await {
             Ok(running) => self.send(running, claim, begun).await,
             Err(StoreError::Occupied { .. }) => {
                 Ok(Disposition::Again(Self::BUSY * claim.deliveries.clamp(1, Self::BUSY_GROWS)))
             }
             Err(StoreError::Braked { .. }) => Ok(Disposition::Again(self.braked(claim))),
-            Err(StoreError::Conflict(_)) => Ok(Disposition::Again(Duration::ZERO)),
+            Err(StoreError::Conflict(_) | StoreError::PolicyChanged(_)) => Ok(Disposition::Again(Duration::ZERO)),
             Err(error) => Err(error),
         }
     }
@@ -224,18 +233,22 @@ impl<'a> Executor<'a> {
     /// The remediator never took the attempt: send the next one, if the action is still wanted.
     async fn send_again(&self, action: Action, claim: &Claim, error: String) -> Result<Disposition, StoreError> {
         self.context.catalog.refresh().await?;
-        if let Some(reason) = self.no_longer_wanted(&action, None).await? {
-            let cancelled = self.transition(&action, Change::Cancel { reason }).await?;
-            self.transition(&cancelled, Change::Release { report: "the remediator never took it".to_owned() }).await?;
-            return Ok(Disposition::Done);
-        }
+        let policy = match self.wanted(&action, None).await? {
+            Wanted::By(policy) => policy,
+            Wanted::NoLonger(reason) => {
+                let cancelled = self.transition(&action, Change::Cancel { reason }).await?;
+                let report = "the remediator never took it".to_owned();
+                self.transition(&cancelled, Change::Release { report }).await?;
+                return Ok(Disposition::Done);
+            }
+        };
         let jitter = self.context.random.jitter();
         if self.context.settings.retry.decide(action.tries + 1, FailureClass::Taken, jitter).is_none() {
             return self.finish(&action, Change::Fail { error: format!("{error}, {} times", action.tries + 1) }).await;
         }
         let begun = Instant::now();
         let (lease, deadline) = (self.context.settings.lease, self.context.settings.deadline);
-        match self.transition(&action, Change::SendAgain { lease, deadline, error: error.clone() }).await {
+        match self.transition(&action, Change::SendAgain { lease, deadline, error: error.clone(), policy }).await {
             Ok(running) => Box::pin(self.send(running, claim, begun)).await,
             // Nothing was done, and nothing may be: it waits as if it had not been taken.
             Err(StoreError::Braked { .. }) => {
@@ -243,17 +256,26 @@ impl<'a> Executor<'a> {
                 self.finish(&action, Change::Defer { delay, error: format!("{error}; then the brake was on") }).await?;
                 Ok(Disposition::Again(delay))
             }
+            // Nothing was done: the next delivery reads the policies again.
+            Err(StoreError::PolicyChanged(_)) => {
+                let change =
+                    Change::Defer { delay: Duration::ZERO, error: format!("{error}; then the policy was changed") };
+                self.finish(&action, change).await?;
+                Ok(Disposition::Again(Duration::ZERO))
+            }
             Err(StoreError::Conflict(_)) => Ok(Disposition::Again(Duration::ZERO)),
             Err(error) => Err(error),
         }
     }
 
-    /// Why a policy's action is no longer wanted, by the policies as they were just read: its policy or its violation is gone.
-    async fn no_longer_wanted(&self, action: &Action, seen: Option<Sight>) -> Result<Option<String>, StoreError> {
-        let (Some(name), Some(revision)) = (&action.policy, action.policy_revision) else { return Ok(None) };
+    /// Whether an action is still wanted, by the policies as they were just read: its policy or its violation may be gone.
+    async fn wanted(&self, action: &Action, seen: Option<Sight>) -> Result<Wanted, StoreError> {
+        let (Some(name), Some(revision)) = (&action.policy, action.policy_revision) else {
+            return Ok(Wanted::By(None));
+        };
         let set = self.context.catalog.set();
         let Some(policy) = set.policy(&action.tenant, name).filter(|policy| policy.enabled) else {
-            return Ok(Some(format!("the policy '{name}' is gone or disabled")));
+            return Ok(Wanted::NoLonger(format!("the policy '{name}' is gone or disabled")));
         };
         let same = policy.auto_remediate
             && policy.action == action.action
@@ -261,7 +283,7 @@ impl<'a> Executor<'a> {
             && action.condition.as_ref() == Some(&policy.condition_spec)
             && policy.target.matches(&action.target);
         if policy.revision != revision && !same {
-            return Ok(Some(format!("the policy '{name}' was changed")));
+            return Ok(Wanted::NoLonger(format!("the policy '{name}' was changed")));
         }
         let is_of_it = |sight: &Sight| Arc::ptr_eq(&sight.policy, policy) && sight.target == action.target;
         let Sight { now, metrics, .. } = match seen.filter(is_of_it) {
@@ -269,14 +291,12 @@ impl<'a> Executor<'a> {
             None => self.look(policy, &action.target).await?,
         };
         let verdict = self.context.recovery_verdict(action, policy.evaluate(&metrics), &metrics).await?;
+        let evidence_at = action.evidence_at.unwrap_or(action.started_at);
+        let is_old = now.since(evidence_at) >= self.context.settings.expires_after;
         Ok(match verdict {
-            Verdict::Met => None,
-            Verdict::Unmet => Some("the condition is no longer met".to_owned()),
-            Verdict::Unknown => {
-                let seen = action.evidence_at.unwrap_or(action.started_at);
-                let old = now.since(seen) >= self.context.settings.expires_after;
-                old.then(|| "nothing has been known of the condition for too long".to_owned())
-            }
+            Verdict::Unmet => Wanted::NoLonger("the condition is no longer met".to_owned()),
+            Verdict::Unknown if is_old => Wanted::NoLonger("no data for the condition within expires_after".to_owned()),
+            Verdict::Met | Verdict::Unknown => Wanted::By(Some((name.clone(), policy.revision))),
         })
     }
 

@@ -37,9 +37,9 @@ fn changes() -> impl Strategy<Value = Change> {
     let (delay, settle, verify) = (SECOND, SECOND, SECOND * 3);
     let error = || "e".to_owned();
     prop_oneof![
-        4 => Just(Change::Start { lease, deadline }),
+        4 => Just(Change::Start { lease, deadline, policy: None }),
         2 => Just(Change::TakeOver { lease }),
-        1 => Just(Change::SendAgain { lease, deadline, error: error() }),
+        1 => Just(Change::SendAgain { lease, deadline, error: error(), policy: None }),
         1 => Just(Change::Defer { delay, error: error() }),
         1 => Just(Change::Retry { delay, error: error() }),
         2 => Just(Change::Complete { details: None, settle, verify }),

@@ -34,7 +34,7 @@ async fn only_what_a_policy_admits_may_reach_the_disk_later_and_not_later_than_i
         admitted.push(action);
     }
     let action = &admitted[0];
-    let start = Change::Start { lease: Duration::from_secs(30), deadline: Duration::from_secs(60) };
+    let start = Change::Start { lease: Duration::from_secs(30), deadline: Duration::from_secs(60), policy: None };
     store.transition(&action.key(), action.version, start, None, &Actor::new("test")).await.unwrap();
     let seen = sqlx::query("SELECT what, setting FROM seen ORDER BY id").fetch_all(&mut plain).await.unwrap();
     let seen: Vec<(String, String)> = seen.iter().map(|row| (row.get(0), row.get(1))).collect();

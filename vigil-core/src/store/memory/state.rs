@@ -82,6 +82,12 @@ impl State {
         {
             return Err(StoreError::Braked { until });
         }
+        if let Some((policy, revision)) = change.required_policy() {
+            let stored = self.policies.find(&key.tenant, policy);
+            if !stored.is_some_and(|stored| stored.is_in_force(*revision)) {
+                return Err(StoreError::PolicyChanged(policy.clone()));
+            }
+        }
         if after.occupies
             && !before.occupies
             && let Some(by) = self.actions.occupant(&after.tenant, &after.target)

@@ -226,7 +226,12 @@ pub(super) fn names(policies: &[&str]) -> Vec<PolicyName> {
 }
 
 pub(super) fn start() -> Change {
-    Change::Start { lease: LEASE, deadline: DEADLINE }
+    Change::Start { lease: LEASE, deadline: DEADLINE, policy: None }
+}
+
+/// A start for a policy that must be stored under this revision.
+pub(super) fn start_under(policy: &str, revision: i64) -> Change {
+    Change::Start { lease: LEASE, deadline: DEADLINE, policy: Some((policy_name(policy), revision)) }
 }
 
 pub(super) fn take_over() -> Change {

@@ -97,7 +97,8 @@ pub async fn an_action_without_the_guard_is_admitted_and_waits(t: &mut StoreBenc
 }
 
 pub async fn no_attempt_begins_while_a_brake_is_on_and_what_runs_is_finished(t: &mut StoreBench) {
-    let again = || Change::SendAgain { lease: LEASE, deadline: DEADLINE, error: "it did nothing".to_owned() };
+    let again =
+        || Change::SendAgain { lease: LEASE, deadline: DEADLINE, error: "it did nothing".to_owned(), policy: None };
     let mut running: Vec<Action> = Vec::new();
     for on in ["a", "b", "c", "d", "e", "f", "g"] {
         running.push(t.running(on).await);

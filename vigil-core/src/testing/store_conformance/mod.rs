@@ -291,6 +291,7 @@ macro_rules! store_conformance {
                 episodes_of_one_tenant_are_not_listed_for_another,
             }
             policies {
+                an_attempt_begins_only_while_the_policy_that_wants_it_is_in_force,
                 a_policy_is_kept_with_every_field,
                 every_write_raises_the_generation_which_is_the_revision_of_what_it_wrote,
                 a_revision_is_never_used_twice,
@@ -368,6 +369,7 @@ macro_rules! store_conformance {
                 of_many_requests_with_one_key_one_is_admitted,
                 no_attempt_begins_after_a_brake_was_answered,
                 nothing_is_admitted_under_the_guard_after_a_brake_was_answered,
+                no_attempt_begins_after_the_removal_of_its_policy_was_answered,
                 many_verifiers_are_handed_each_action_once,
                 many_sequencers_leave_no_gap_and_no_double,
                 entries_written_while_others_are_sequenced_are_all_sequenced,

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::StoreBench;
-use super::bench::{SECOND, actor, name, names, put, remove};
-use crate::action::{ActionType, Severity};
+use super::bench::{DEADLINE, LEASE, SECOND, actor, by_policy, name, names, put, remove, start_under};
+use crate::action::{ActionType, Change, Severity};
 use crate::policy::{ConditionSpec, PolicyName};
-use crate::store::{Actor, Expect, Followed, PolicySource, PolicyWrite, StoreError, StoredPolicy};
+use crate::store::{ActionIntent, Actor, Expect, Followed, PolicySource, PolicyWrite, StoreError, StoredPolicy};
 use crate::tenant::TenantId;
 use crate::testing::{policy, policy_name, tenant};
 
@@ -198,4 +198,41 @@ pub async fn a_watcher_that_is_behind_is_told_at_once(t: &mut StoreBench) {
     let written = t.put(policy("p").build()).await;
     assert_eq!(t.store().watch(Followed::Policies, seen).await.unwrap(), written);
     assert_eq!(t.store().watch(Followed::Policies, written + 1).await.unwrap(), written);
+}
+
+pub async fn an_attempt_begins_only_while_the_policy_that_wants_it_is_in_force(t: &mut StoreBench) {
+    let spec = || policy("p").exceeds("cpu", 90.0).build();
+    let old = t.put(spec()).await;
+    let refused = async |t: &StoreBench, on: &str, revision: i64| {
+        let pending = t.admit(by_policy("p", on)).await;
+        let refused = t.try_change(&pending, start_under("p", revision)).await;
+        assert!(matches!(&refused, Err(StoreError::PolicyChanged(name)) if name.as_str() == "p"), "{refused:?}");
+        assert_eq!(t.read(&pending).await, pending, "nothing is written");
+    };
+    let started = t.change(&t.admit(by_policy("p", "a")).await, start_under("p", old)).await;
+    let new = t.put(spec()).await;
+    refused(t, "b", old).await;
+    let again = Change::SendAgain {
+        lease: LEASE,
+        deadline: DEADLINE,
+        error: "not done".to_owned(),
+        policy: Some((policy_name("p"), old)),
+    };
+    assert!(matches!(t.try_change(&started, again).await, Err(StoreError::PolicyChanged(_))));
+    t.change(&t.admit(by_policy("p", "c")).await, start_under("p", new)).await;
+    let theirs = t.admit(ActionIntent { tenant: tenant("other"), ..by_policy("p", "c") }).await;
+    let refusal = t.try_change(&theirs, start_under("p", new)).await;
+    assert!(matches!(refusal, Err(StoreError::PolicyChanged(_))), "it is another tenant's: {refusal:?}");
+    let disabled = t.put(policy("p").exceeds("cpu", 90.0).disabled().build()).await;
+    refused(t, "d", disabled).await;
+    let enabled = PolicyWrite::Put {
+        spec: Arc::new(spec()),
+        source: PolicySource::File { path: "p.yaml".to_owned() },
+        enabled_override: Some(false),
+        expect: Expect::Any,
+    };
+    let overridden = t.write(vec![enabled]).await.unwrap();
+    refused(t, "e", overridden).await;
+    t.write(vec![remove("p", Expect::Any)]).await.unwrap();
+    refused(t, "f", overridden).await;
 }

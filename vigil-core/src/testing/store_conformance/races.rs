@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use super::StoreBench;
 use super::bench::{
-    ALL, LEASE, SECOND, SETTLE, actor, by_policy, complete, cooldown, evidence, for_episode, free, name, put, scope,
-    start, take_over,
+    ALL, LEASE, SECOND, SETTLE, actor, by_policy, complete, cooldown, evidence, for_episode, free, name, put, remove,
+    scope, start, start_under, take_over,
 };
 use super::brake::{released, stopped};
 use crate::action::{ActionId, ActionStatus};
@@ -406,4 +406,35 @@ pub async fn a_call_that_is_dropped_has_its_whole_effect_or_none_and_leaves_noth
     let actions = all_actions(t).await;
     assert_eq!(actions.len(), 40);
     assert_eq!(t.audited().await, ["action.admitted"; 40]);
+}
+
+pub async fn no_attempt_begins_after_the_removal_of_its_policy_was_answered(t: &mut StoreBench) {
+    for round in 0..5 {
+        let revision = t.put(policy("p").exceeds("cpu", 90.0).build()).await;
+        let mut racers = tokio::task::JoinSet::new();
+        for caller in 0..CALLERS {
+            let mut own = Vec::new();
+            for number in 0..4 {
+                own.push(t.admit(by_policy("p", &format!("web-{round}-{caller}-{number}"))).await);
+            }
+            let store = t.store();
+            racers.spawn(async move {
+                for action in own {
+                    let change = start_under("p", revision);
+                    match store.transition(&action.key(), action.version, change, None, &actor()).await {
+                        Ok(_) | Err(StoreError::PolicyChanged(_)) => {}
+                        Err(other) => panic!("{other:?}"),
+                    }
+                }
+            });
+        }
+        let running =
+            async || all_actions(t).await.iter().filter(|action| action.status == ActionStatus::Running).count();
+        // Some of them are through before it, and some are not.
+        tokio::task::yield_now().await;
+        t.write(vec![remove("p", Expect::Any)]).await.unwrap();
+        let answered = running().await;
+        racers.join_all().await;
+        assert_eq!(running().await, answered);
+    }
 }

@@ -17,7 +17,7 @@ fn changes() -> Vec<Change> {
     let mut all = vec![
         start(),
         take_over(),
-        Change::SendAgain { lease: LEASE, deadline: DEADLINE, error: error.clone() },
+        Change::SendAgain { lease: LEASE, deadline: DEADLINE, error: error.clone(), policy: None },
         defer(SECOND),
         Change::Retry { delay: SECOND, error },
         complete(),
@@ -201,7 +201,7 @@ pub async fn an_action_that_is_handed_back_frees_its_target(t: &mut StoreBench) 
 
 pub async fn the_next_attempt_keeps_the_occupation_it_has(t: &mut StoreBench) {
     let running = t.running("web-1").await;
-    let again = Change::SendAgain { lease: LEASE, deadline: DEADLINE, error: "not done".to_owned() };
+    let again = Change::SendAgain { lease: LEASE, deadline: DEADLINE, error: "not done".to_owned(), policy: None };
     let running = t.change(&running, again).await;
     assert_eq!((running.attempt, running.occupies), (2, true));
     t.pass(LEASE);
