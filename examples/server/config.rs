@@ -236,8 +236,33 @@ fn settings(file: &File, roles: Roles) -> Result<Settings, String> {
     if let Some(tags) = &file.target_tags {
         settings.target_tags = TargetTags::new(tags.iter().cloned());
     }
-    settings.check()?;
+    settings.check().map_err(|problem| by_keys(&problem))?;
     Ok(settings)
+}
+
+/// A problem of the settings, with the keys of the file in the place of the library's names.
+fn by_keys(problem: &str) -> String {
+    const KEYS: [(&str, &str); 15] = [
+        ("remediation_timeout", "remediator.timeout_seconds"),
+        ("deadline", "remediator.deadline_seconds"),
+        ("metric_retention", "retention.metrics_days"),
+        ("history_retention", "retention.history_days"),
+        ("unknown_after", "unknown_after_seconds"),
+        ("staleness", "staleness_seconds"),
+        ("expires_after", "expires_after_seconds"),
+        ("reconcile_interval", "reconcile_interval_seconds"),
+        ("lease_margin", "worker.lease_margin_seconds"),
+        ("lease", "worker.lease_seconds"),
+        ("heartbeat", "worker.heartbeat_seconds"),
+        ("settle", "verification.settle_seconds"),
+        ("verify_interval", "verification.interval_seconds"),
+        ("verify", "verification.deadline_seconds"),
+        ("runner.interval", "runner.interval_seconds"),
+    ];
+    let key = |word: &str| {
+        KEYS.iter().find(|(name, _)| *name == word).map_or_else(|| word.to_owned(), |(_, key)| (*key).to_owned())
+    };
+    problem.split(' ').map(key).collect::<Vec<_>>().join(" ")
 }
 
 fn http(flags: &Flags, file: &File, pepper: Option<Pepper>) -> Result<HttpConfig, String> {

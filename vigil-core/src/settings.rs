@@ -140,27 +140,95 @@ impl Settings {
         }
     }
 
-    /// What is wrong with them, if anything.
+    /// Checks that no two of them contradict each other.
     ///
     /// # Errors
-    /// One sentence naming the settings that contradict each other.
+    /// One sentence that names the settings and says what they must be.
     pub fn check(&self) -> Result<(), String> {
-        if self.heartbeat + self.lease_margin >= self.lease {
-            return Err("lease must be longer than heartbeat and lease_margin together".to_owned());
-        }
         if self.lanes == 0 || self.lane_capacity == 0 || self.runner.batch_size == 0 {
             return Err("lanes, lane_capacity and runner.batch_size must be at least 1".to_owned());
         }
-        let zero = [
+        let positive = [
             ("staleness", self.staleness),
+            ("expires_after", self.expires_after),
+            ("recheck", self.recheck),
             ("heartbeat", self.heartbeat),
+            ("remediation_timeout", self.remediation_timeout),
             ("verify_interval", self.verify_interval),
             ("reconcile_interval", self.reconcile_interval),
             ("runner.interval", self.runner.interval),
         ];
-        match zero.iter().find(|(_, value)| value.is_zero()) {
-            Some((name, _)) => Err(format!("{name} must be longer than zero")),
+        if let Some((name, _)) = positive.iter().find(|(_, value)| value.is_zero()) {
+            return Err(format!("{name} must be longer than zero"));
+        }
+        let lease = ("heartbeat and lease_margin together", self.heartbeat + self.lease_margin);
+        if lease.1 >= self.lease {
+            return Err(format!("lease must be longer than {}", lease.0));
+        }
+        // What is shorter than its counterpart would end before that had a chance.
+        let ordered = [
+            (("remediation_timeout", self.remediation_timeout), ("deadline", self.deadline)),
+            (("staleness", self.staleness), ("unknown_after", self.unknown_after)),
+            (("staleness", self.staleness), ("metric_retention", self.metric_retention)),
+            (("settle and verify together", self.settle + self.verify), ("metric_retention", self.metric_retention)),
+            (("unknown_after", self.unknown_after), ("history_retention", self.history_retention)),
+            (("expires_after", self.expires_after), ("history_retention", self.history_retention)),
+            (("deadline", self.deadline), ("history_retention", self.history_retention)),
+        ];
+        match ordered.into_iter().find(|((_, shorter), (_, longer))| shorter > longer) {
+            Some(((shorter, least), (longer, given))) => Err(format!(
+                "{longer} ({} s) must be at least as long as {shorter} ({} s)",
+                given.as_secs_f64(),
+                least.as_secs_f64()
+            )),
             None => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that panics has failed
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_contradict_each_other_are_named() {
+        let with = |change: fn(&mut Settings)| {
+            let mut settings = Settings::default();
+            change(&mut settings);
+            settings.check()
+        };
+        assert_eq!(Settings::default().check(), Ok(()));
+        assert_eq!(
+            with(|s| s.lease = Duration::from_secs(15)).unwrap_err(),
+            "lease must be longer than heartbeat and lease_margin together"
+        );
+        let cases: [(fn(&mut Settings), &str); 8] = [
+            (
+                |s| s.history_retention = Duration::ZERO,
+                "history_retention (0 s) must be at least as long as unknown_after (3600 s)",
+            ),
+            (
+                |s| s.metric_retention = Duration::from_secs(60),
+                "metric_retention (60 s) must be at least as long as staleness (300 s)",
+            ),
+            (
+                |s| s.unknown_after = Duration::from_secs(60),
+                "unknown_after (60 s) must be at least as long as staleness (300 s)",
+            ),
+            (
+                |s| s.deadline = Duration::from_secs(10),
+                "deadline (10 s) must be at least as long as remediation_timeout (30 s)",
+            ),
+            (|s| s.verify = Duration::from_secs(8 * 86_400), "must be at least as long as settle and verify together"),
+            (|s| s.recheck = Duration::ZERO, "recheck must be longer than zero"),
+            (|s| s.expires_after = Duration::ZERO, "expires_after must be longer than zero"),
+            (|s| s.runner.batch_size = 0, "runner.batch_size must be at least 1"),
+        ];
+        for (change, problem) in cases {
+            let refused = with(change).unwrap_err();
+            assert!(refused.contains(problem), "{refused}");
+        }
+        assert_eq!(with(|s| s.settle = Duration::ZERO), Ok(()));
     }
 }

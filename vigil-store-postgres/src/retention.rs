@@ -1,6 +1,7 @@
 //! Retention: what is old goes; samples a day at a time, all else a bounded number of rows at a time.
 
 use vigil_core::clock::Timestamp;
+use vigil_core::policy::PolicySpec;
 use vigil_core::store::IDEMPOTENCY_KEPT;
 
 use crate::connections::Connections;
@@ -32,7 +33,11 @@ pub(crate) async fn prune(connections: &Connections, metrics: Timestamp, history
     let times = [metrics, history, history, history, now - IDEMPOTENCY_KEPT, metrics];
     for (statement, before) in STATEMENTS.into_iter().zip(times) {
         let pruned = connections.single(move |c| {
-            Box::pin(async move { Ok(sqlx::query(statement).bind(At(before)).bind(BATCH).execute(c).await?) })
+            Box::pin(async move {
+                let query = sqlx::query(statement).bind(At(before)).bind(BATCH);
+                let query = if statement == ACTIONS { query.bind(At(now - PolicySpec::MAX_COOLDOWN)) } else { query };
+                Ok(query.execute(c).await?)
+            })
         });
         removed += pruned.await?.rows_affected();
     }
@@ -42,12 +47,16 @@ pub(crate) async fn prune(connections: &Connections, metrics: Timestamp, history
     }
 }
 
+/// `$3`: actions of policies that were created later stay, because a cooldown is judged by them.
+const ACTIONS: &str = "DELETE FROM actions WHERE id = ANY(ARRAY(SELECT id FROM actions WHERE completed_at < $1 AND NOT occupies \
+       AND verification IS DISTINCT FROM 'awaiting' AND (policy IS NULL OR started_at < $3) ORDER BY completed_at LIMIT $2 \
+       FOR UPDATE SKIP LOCKED))";
+
 /// SKIP LOCKED: another replica prunes at the same time, and a row that somebody works on is not old.
 const STATEMENTS: [&str; 6] = [
     "DELETE FROM series_latest WHERE ctid = ANY(ARRAY(\
        SELECT ctid FROM series_latest WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))",
-    "DELETE FROM actions WHERE id = ANY(ARRAY(SELECT id FROM actions WHERE completed_at < $1 AND NOT occupies \
-       AND verification IS DISTINCT FROM 'awaiting' ORDER BY completed_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
+    ACTIONS,
     "DELETE FROM episodes WHERE id = ANY(ARRAY(SELECT id FROM episodes WHERE state = 'resolved' AND resolved_at < $1 \
        ORDER BY resolved_at LIMIT $2 FOR UPDATE SKIP LOCKED))",
     "DELETE FROM audit WHERE id = ANY(ARRAY(\

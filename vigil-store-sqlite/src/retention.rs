@@ -2,6 +2,7 @@
 
 use sqlx::SqliteConnection;
 use vigil_core::clock::Timestamp;
+use vigil_core::policy::PolicySpec;
 
 use crate::error::Error;
 
@@ -15,32 +16,34 @@ pub(crate) async fn prune(
     now: Timestamp,
 ) -> Result<u64, Error> {
     let keys = now - vigil_core::store::IDEMPOTENCY_KEPT;
+    let cooldown = now - PolicySpec::MAX_COOLDOWN;
     let statements: [(&'static str, Timestamp); 6] = [
-        ("DELETE FROM metrics WHERE id IN (SELECT id FROM metrics WHERE created_at < ? LIMIT ?)", metrics),
+        ("DELETE FROM metrics WHERE id IN (SELECT id FROM metrics WHERE created_at < ?1 LIMIT ?2)", metrics),
         (
             "DELETE FROM series_latest WHERE (tenant, target, name, series) IN \
-             (SELECT tenant, target, name, series FROM series_latest WHERE at < ? LIMIT ?)",
+             (SELECT tenant, target, name, series FROM series_latest WHERE at < ?1 LIMIT ?2)",
             metrics,
         ),
         (
-            "DELETE FROM actions WHERE id IN (SELECT id FROM actions WHERE completed_at < ? AND occupies = 0 \
-             AND verification IS NOT 'awaiting' LIMIT ?)",
+            "DELETE FROM actions WHERE id IN (SELECT id FROM actions WHERE completed_at < ?1 AND occupies = 0 \
+             AND verification IS NOT 'awaiting' AND (policy IS NULL OR started_at < ?3) LIMIT ?2)",
             history,
         ),
         (
-            "DELETE FROM episodes WHERE id IN (SELECT id FROM episodes WHERE state = 'resolved' AND resolved_at < ? LIMIT ?)",
+            "DELETE FROM episodes WHERE id IN (SELECT id FROM episodes WHERE state = 'resolved' AND resolved_at < ?1 LIMIT ?2)",
             history,
         ),
-        ("DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ? AND seq IS NOT NULL LIMIT ?)", history),
+        ("DELETE FROM audit WHERE id IN (SELECT id FROM audit WHERE at < ?1 AND seq IS NOT NULL LIMIT ?2)", history),
         (
             "DELETE FROM idempotency WHERE (tenant, kind, key) IN \
-             (SELECT tenant, kind, key FROM idempotency WHERE at < ? LIMIT ?)",
+             (SELECT tenant, kind, key FROM idempotency WHERE at < ?1 LIMIT ?2)",
             keys,
         ),
     ];
     let mut removed = 0;
     for (statement, before) in statements {
-        let done = sqlx::query(statement).bind(before.as_micros()).bind(BATCH).execute(&mut *connection).await?;
+        let statement = sqlx::query(statement).bind(before.as_micros()).bind(BATCH).bind(cooldown.as_micros());
+        let done = statement.execute(&mut *connection).await?;
         removed += done.rows_affected();
     }
     // The first ones: samples go about as they came.

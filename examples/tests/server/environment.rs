@@ -213,6 +213,28 @@ async fn another_address_than_loopback_needs_a_word_for_it() {
 }
 
 #[tokio::test]
+async fn settings_that_contradict_each_other_stop_the_start_with_their_keys() {
+    let folder = folder();
+    let config = folder.path().join("config.yaml");
+    for (text, said) in [
+        (
+            "retention: {history_days: 0}",
+            "retention.history_days (0 s) must be at least as long as unknown_after_seconds",
+        ),
+        (
+            "staleness_seconds: 7200",
+            "unknown_after_seconds (3600 s) must be at least as long as staleness_seconds (7200 s)",
+        ),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        let mut command = command(folder.path());
+        command.arg("--config").arg(&config);
+        let refusal = refused(command).await;
+        assert!(refusal.contains(said), "{refusal}");
+    }
+}
+
+#[tokio::test]
 async fn a_second_server_on_the_same_file_stops_with_one_sentence() {
     let folder = folder();
     let _first = Server::start(folder.path(), &[]).await;

@@ -53,6 +53,9 @@ impl PolicySpec {
     /// The least time between automatic actions on one target when `params.cooldown_seconds` does not say.
     pub const DEFAULT_COOLDOWN: Duration = Duration::from_secs(300);
 
+    /// The longest cooldown that a policy may ask for: 30 days.
+    pub const MAX_COOLDOWN: Duration = Duration::from_secs(30 * 86_400);
+
     /// The least time from one automatic action to the next on one target.
     pub fn cooldown(&self) -> Duration {
         Self::cooldown_in(&self.params).unwrap_or(Self::DEFAULT_COOLDOWN)
@@ -61,11 +64,11 @@ impl PolicySpec {
     /// The cooldown that `params` ask for.
     pub(super) fn cooldown_in(params: &Map<String, Value>) -> Result<Duration, InvalidValue> {
         const FIELD: &str = "cooldown_seconds";
-        const LONGEST: f64 = 30.0 * 86_400.0;
+        let longest = Self::MAX_COOLDOWN.as_secs_f64();
         let Some(value) = params.get(FIELD) else { return Ok(Self::DEFAULT_COOLDOWN) };
         // JSON has no integers of its own: 60.0 is 60.
-        let seconds = value.as_f64().filter(|seconds| seconds.fract() == 0.0 && (0.0..=LONGEST).contains(seconds));
-        let refused = || InvalidValue::new(FIELD, format!("must be a whole number of seconds from 0 to {LONGEST}"));
+        let seconds = value.as_f64().filter(|seconds| seconds.fract() == 0.0 && (0.0..=longest).contains(seconds));
+        let refused = || InvalidValue::new(FIELD, format!("must be a whole number of seconds from 0 to {longest}"));
         seconds.map(Duration::from_secs_f64).ok_or_else(refused)
     }
 

@@ -284,7 +284,8 @@ impl Store for MemoryStore {
     }
 
     async fn prune(&self, metrics: Timestamp, history: Timestamp) -> Result<u64, StoreError> {
-        Ok(self.lock().0.prune(metrics, history))
+        let (mut state, now) = self.lock();
+        Ok(state.prune(metrics, history, now))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

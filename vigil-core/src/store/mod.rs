@@ -12,6 +12,8 @@ use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, EpisodeSt
 use crate::key::{ApiKey, KeyTable, KeyWrite};
 use crate::metric::{Metric, MetricId, MetricName, Sample};
 use crate::policy::PolicyName;
+#[cfg(doc)]
+use crate::policy::PolicySpec;
 use crate::target::Target;
 use crate::tenant::TenantId;
 
@@ -242,7 +244,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn audit_head(&self) -> Result<i64, StoreError>;
 
     /// Removes samples received before `metrics` (or keeps them up to a day longer, to drop them in one piece), and final actions, ended episodes and audit entries from before
-    /// `history`. Actions that occupy their target or await their verification stay, and so do entries without a sequence.
+    /// `history`. Actions that occupy their target or await their verification stay, and so do entries without a sequence, and
+    /// actions of policies until [`PolicySpec::MAX_COOLDOWN`] has passed since their creation: a cooldown is judged by them.
     /// Bounded per call; answers how many rows went, 0 when nothing is left to remove.
     async fn prune(&self, metrics: Timestamp, history: Timestamp) -> Result<u64, StoreError>;
 

@@ -132,8 +132,12 @@ impl ActionTable {
     }
 
     /// Removes up to `limit` finished actions that ended before `history`.
-    pub(super) fn prune(&mut self, history: Timestamp, limit: usize) -> usize {
-        let old = |action: &&Action| action.completed_at.is_some_and(|at| at < history);
+    /// Removes what was final before `history`, and of policies only what was created before `cooldown`.
+    pub(super) fn prune(&mut self, history: Timestamp, cooldown: Timestamp, limit: usize) -> usize {
+        let old = |action: &&Action| {
+            action.completed_at.is_some_and(|at| at < history)
+                && (action.policy.is_none() || action.started_at < cooldown)
+        };
         let finished = self.rows.values().filter(old).filter(|action| !self.unfinished.contains(&action.id));
         let gone: Vec<ActionId> = finished.take(limit).map(|action| action.id).collect();
         self.settled.retain(|_, settled| *settled >= history);

@@ -17,6 +17,7 @@ use crate::clock::Timestamp;
 use crate::episode::{Episode, EpisodeChange, EpisodeId, EpisodeIntent, Resolution};
 use crate::key::{ApiKey, KeyWrite};
 use crate::metric::MetricId;
+use crate::policy::PolicySpec;
 use crate::store::{
     Actor, AuditEntry, Brake, BrakeChange, Braked, Brakes, MetricBatch, PolicyWrite, Recorded, Scope, StoreError,
 };
@@ -218,10 +219,10 @@ impl State {
         Ok(key)
     }
 
-    pub(super) fn prune(&mut self, metrics: Timestamp, history: Timestamp) -> u64 {
+    pub(super) fn prune(&mut self, metrics: Timestamp, history: Timestamp, now: Timestamp) -> u64 {
         let mut left = Self::PRUNED_AT_ONCE;
         left -= self.series.prune(metrics, left);
-        left -= self.actions.prune(history, left);
+        left -= self.actions.prune(history, now - PolicySpec::MAX_COOLDOWN, left);
         left -= self.episodes.prune(history, left);
         left -= self.audit.prune(history, left);
         (Self::PRUNED_AT_ONCE - left) as u64

@@ -347,6 +347,7 @@ macro_rules! store_conformance {
                 a_late_sample_is_kept_by_the_time_of_its_receipt,
                 final_actions_from_before_the_given_time_go,
                 an_action_that_something_is_still_to_be_done_about_stays,
+                an_action_of_a_policy_stays_for_as_long_as_a_cooldown_may_last,
                 ended_episodes_from_before_the_given_time_go,
                 old_entries_of_the_audit_go_and_their_sequences_do_not_come_back,
                 an_entry_that_nobody_could_see_yet_stays,

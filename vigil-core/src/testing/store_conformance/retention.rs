@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::StoreBench;
 use super::bench::{
-    ALL, SECOND, TICK, actor, by_policy, cancel, complete, fail, indeterminate, name, scope, start, verify,
+    ALL, SECOND, TICK, actor, by_policy, cancel, complete, cooldown, fail, indeterminate, name, scope, start, verify,
 };
 use crate::action::{ActionStatus, Verification};
 use crate::clock::Timestamp;
 use crate::episode::{EpisodeChange, Resolution};
+use crate::policy::{PolicySpec, Reason};
 use crate::store::{ActionFilter, ActionIntent, EpisodeFilter};
 use crate::tenant::TenantId;
 use crate::testing::{intent, metric};
@@ -77,8 +78,22 @@ pub async fn an_action_that_something_is_still_to_be_done_about_stays(t: &mut St
         assert_eq!(t.read(&action).await, action);
     }
     t.change(&awaiting, verify(Verification::Verified)).await;
+    t.pass(PolicySpec::MAX_COOLDOWN);
     prune(t, Timestamp::MIN, t.now()).await;
     assert_eq!(t.store().action(&awaiting.key()).await.unwrap(), None);
+}
+
+pub async fn an_action_of_a_policy_stays_for_as_long_as_a_cooldown_may_last(t: &mut StoreBench) {
+    let running = t.change(&t.admit(by_policy("p", "web-1")).await, start()).await;
+    let done = t.change(&running, fail()).await;
+    t.pass(PolicySpec::MAX_COOLDOWN - TICK);
+    prune(t, Timestamp::MIN, t.now()).await;
+    let longest = cooldown("p", "web-1", PolicySpec::MAX_COOLDOWN);
+    let until = done.started_at + PolicySpec::MAX_COOLDOWN;
+    assert_eq!(t.refusal(by_policy("p", "web-1"), &[longest]).await, Reason::Cooldown { until });
+    t.pass(TICK * 2);
+    prune(t, Timestamp::MIN, t.now()).await;
+    assert_eq!(t.store().action(&done.key()).await.unwrap(), None);
 }
 
 pub async fn ended_episodes_from_before_the_given_time_go(t: &mut StoreBench) {
