@@ -39,6 +39,27 @@ pub(crate) enum Commit {
 /// How old the database's answer about the time may be.
 const ASKED_EVERY: Duration = Duration::from_secs(1);
 
+/// What the statements of this crate rely on, whatever the defaults of the server, the database and the role. `local`: for
+/// a transaction alone. A database that is read-only by default is left so: an operator stopped it.
+fn session_settings(options: &PostgresOptions, local: &str) -> String {
+    let timeout = options.statement_timeout.as_millis();
+    // Every statement is planned once a connection: its plan does not depend on what is bound to it (`plans.rs` looks),
+    // and planning takes longer than running it.
+    let settings = [
+        format!("statement_timeout = {timeout}"),
+        format!("lock_timeout = {timeout}"),
+        format!("idle_in_transaction_session_timeout = {}", timeout * 3),
+        "TimeZone = 'UTC'".to_owned(),
+        "plan_cache_mode = force_generic_plan".to_owned(),
+        "standard_conforming_strings = on".to_owned(),
+        "transform_null_equals = off".to_owned(),
+        // A statement that waits for a lock must see what its holder committed.
+        "default_transaction_isolation = 'read committed'".to_owned(),
+        "default_transaction_deferrable = off".to_owned(),
+    ];
+    settings.map(|setting| format!("SET {local}{setting};")).concat()
+}
+
 fn too_late() -> Error {
     Error::Sql(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
 }
@@ -46,15 +67,8 @@ fn too_late() -> Error {
 impl Connections {
     /// Connects to nothing yet.
     pub(crate) fn new(options: PostgresOptions) -> Self {
-        let timeout = options.statement_timeout.as_millis();
-        // Every statement is planned once a connection: its plan does not depend on what is bound to it (`plans.rs` looks),
-        // and planning takes longer than running it.
-        let settings = format!(
-            "SET statement_timeout = {timeout}; SET lock_timeout = {timeout}; \
-             SET idle_in_transaction_session_timeout = {}; SET TIME ZONE 'UTC'; \
-             SET plan_cache_mode = force_generic_plan",
-            timeout * 3
-        );
+        // Behind a pooler a session is shared with other clients: there each transaction has the settings by itself.
+        let settings = if options.pooled { String::new() } else { session_settings(&options, "") };
         let pool = PgPoolOptions::new()
             .max_connections(options.connections.max(2))
             .acquire_timeout(options.acquire_timeout)
@@ -178,8 +192,13 @@ impl Connections {
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Error>> + Send + 'static,
     {
         let this = self.clone();
-        // Behind a pooler this is anybody's former connection, with statements of the same names.
-        let begin = if self.options.pooled { format!("BEGIN; DEALLOCATE ALL{first}") } else { format!("BEGIN{first}") };
+        let begin = if self.options.pooled {
+            // The connection may have been another client's, with statements of the same names.
+            let settings = session_settings(&self.options, "LOCAL ");
+            format!("BEGIN ISOLATION LEVEL READ COMMITTED; {settings} DEALLOCATE ALL{first}")
+        } else {
+            format!("BEGIN ISOLATION LEVEL READ COMMITTED{first}")
+        };
         self.own(async move {
             let mut connection = this.leases.lend().await?;
             let mut transaction = connection.begin_with(AssertSqlSafe(begin)).await?;

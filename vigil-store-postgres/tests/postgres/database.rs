@@ -45,6 +45,25 @@ impl Database {
         Self { url: format!("{server}{and}options[search_path]={schema}") }
     }
 
+    /// An empty database whose sessions begin with these settings, unless they say otherwise.
+    pub(crate) async fn create_with_defaults(settings: &[&str]) -> Option<Self> {
+        let Ok(server) = std::env::var(URL) else {
+            skip(&format!("{URL} is not set"));
+            return None;
+        };
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let name = format!("d{}_{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed));
+        let mut plain = server.parse::<PgConnectOptions>().unwrap().connect().await.unwrap();
+        for statement in [format!("DROP DATABASE IF EXISTS {name}"), format!("CREATE DATABASE {name}")] {
+            execute(&mut plain, &statement).await; // neither may be in a transaction
+        }
+        for setting in settings {
+            execute(&mut plain, &format!("ALTER DATABASE {name} SET {setting}")).await;
+        }
+        let url = server.rsplit_once('/').map(|(place, _)| format!("{place}/{name}"));
+        Some(Self { url: url.expect("the server's URL names a database") })
+    }
+
     pub(crate) fn options(&self) -> PostgresOptions {
         let mut options = PostgresOptions::of_url(&self.url).unwrap();
         options.connections = 6;

@@ -11,5 +11,6 @@ mod outages;
 mod pooler;
 mod replicas;
 mod retention;
+mod sessions;
 mod tls;
 mod upgrade;
