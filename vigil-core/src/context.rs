@@ -9,7 +9,7 @@ use crate::clock::{Clock, StoreClock, Timestamp};
 use crate::enqueuer::Enqueuer;
 use crate::events::{Event, Events};
 use crate::keyring::KeyRing;
-use crate::metric::Snapshot;
+use crate::metric::{Metric, Snapshot};
 use crate::policy::{Policy, PolicyName, Verdict, recovery_verdict};
 use crate::queue::{Queue, QueueError};
 use crate::random::Random;
@@ -52,6 +52,7 @@ impl Context {
         since: Timestamp,
     ) -> Result<Snapshot, StoreError> {
         let mut snapshot = Snapshot::empty(since);
+        snapshot.show_until(self.store.now().await? + Metric::CLOCK_TOLERANCE);
         for scope in scopes(tenant, policy, target) {
             for sample in self.store.snapshot(&scope, since).await? {
                 snapshot.put(sample);

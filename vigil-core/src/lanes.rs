@@ -153,6 +153,12 @@ async fn observe(context: &Arc<Context>, controller: &Controller, shard: &mut Sh
         context.telemetry.stale_samples(1);
         return;
     }
+    if metric.at > now + Metric::CLOCK_TOLERANCE {
+        tracing::warn!(metric = %metric.name, target = ?metric.target, at = %metric.at, %now,
+            "a sample is ahead of the clock; it is not judged");
+        context.telemetry.stale_samples(1);
+        return;
+    }
     let scope = Scope { tenant: metric.tenant.clone(), target: metric.target.clone() };
     for evaluated in shard.observe(&set, &metric, now, context.settings.staleness) {
         let panicked = evaluated.panic.is_some();

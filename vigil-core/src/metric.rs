@@ -151,6 +151,10 @@ impl Metric {
     /// How far ahead of the receipt a sender's timestamp may be.
     pub const MAX_AHEAD: Duration = Duration::from_secs(600);
 
+    /// How far ahead of a new sample's receipt the newest sample of a series may be. One that is further ahead was stamped by
+    /// a clock that was wrong then: any new sample replaces it, and no snapshot shows it.
+    pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
+
     /// Checks a sample that was received at `received_at` and finds its target.
     ///
     /// # Errors
@@ -197,6 +201,8 @@ pub struct Sample {
 pub struct Snapshot {
     samples: HashMap<MetricName, Vec<Sample>>,
     since: Timestamp,
+    /// Samples from behind it are not shown, and give way to any other.
+    until: Timestamp,
 }
 
 impl Snapshot {
@@ -205,7 +211,7 @@ impl Snapshot {
 
     /// An empty snapshot that shows samples from `since` on.
     pub fn empty(since: Timestamp) -> Self {
-        Self { samples: HashMap::new(), since }
+        Self { samples: HashMap::new(), since, until: Timestamp::MAX }
     }
 
     /// Takes samples; of one series the newest wins. Those older than `since` are kept but not shown.
@@ -246,6 +252,11 @@ impl Snapshot {
         self.since = since;
     }
 
+    /// Shows only samples up to `until`, which also give way to any other: see [`Metric::CLOCK_TOLERANCE`].
+    pub fn show_until(&mut self, until: Timestamp) {
+        self.until = until;
+    }
+
     /// Puts one sample in, unless its series already has a newer one, or it is the oldest of too many series. Says whether
     /// it was taken.
     pub fn put(&mut self, sample: Sample) -> bool {
@@ -254,7 +265,7 @@ impl Snapshot {
         }
         let series = self.samples.entry(sample.metric.clone()).or_default();
         if let Some(known) = series.iter_mut().find(|known| known.tags == sample.tags) {
-            let newer = known.at <= sample.at;
+            let newer = known.at <= sample.at || known.at > self.until;
             if newer {
                 *known = sample;
             }
@@ -274,12 +285,16 @@ impl Snapshot {
 
     /// The fresh samples of a metric, one a series.
     pub fn samples(&self, metric: &MetricName) -> impl Iterator<Item = &Sample> {
-        self.samples.get(metric).into_iter().flatten().filter(|sample| sample.at >= self.since)
+        self.samples.get(metric).into_iter().flatten().filter(|sample| self.shows(sample))
     }
 
     /// Every fresh sample.
     pub fn iter(&self) -> impl Iterator<Item = &Sample> {
-        self.samples.values().flatten().filter(|sample| sample.at >= self.since)
+        self.samples.values().flatten().filter(|sample| self.shows(sample))
+    }
+
+    fn shows(&self, sample: &Sample) -> bool {
+        self.since <= sample.at && sample.at <= self.until
     }
 
     /// Whether it shows a sample of the series of each of these.

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::context::{Context, chain};
 use crate::controller::Controller;
 use crate::episode::Episode;
-use crate::metric::{Sample, Snapshot};
+use crate::metric::{Metric, Sample, Snapshot};
 use crate::policy::{Policy, Verdict, evaluate};
 use crate::store::{Scope, StoreError};
 use crate::target::Target;
@@ -178,8 +178,10 @@ impl Pass<'_> {
         if judging.is_empty() {
             return Ok(());
         }
-        let since = self.context.store.now().await? - self.context.settings.staleness;
-        let own = Snapshot::new(self.context.store.snapshot(scope, since).await?, since);
+        let now = self.context.store.now().await?;
+        let since = now - self.context.settings.staleness;
+        let mut own = Snapshot::new(self.context.store.snapshot(scope, since).await?, since);
+        own.show_until(now + Metric::CLOCK_TOLERANCE);
         for (policy, target) in judging {
             let evaluation = match (policy.target.exact(), &scope.target) {
                 (None, _) => evaluate(&policy, &own),

@@ -103,6 +103,15 @@ pub(crate) enum Receipt {
     Waited,
 }
 
+impl Receipt {
+    fn given(self) -> Option<At> {
+        match self {
+            Self::Given(now) => Some(At(now)),
+            Self::Waited => None,
+        }
+    }
+}
+
 /// Writes all batches in one statement; with keys among them in one transaction, which the caller must have begun. A batch
 /// whose idempotency key was used otherwise is refused alone.
 pub(crate) async fn record(
@@ -139,10 +148,7 @@ async fn take_keys(
     answers: &mut [Result<Recorded, StoreError>],
     receipt: Receipt,
 ) -> Result<(), Error> {
-    let now = match receipt {
-        Receipt::Given(now) => Some(At(now)),
-        Receipt::Waited => None,
-    };
+    let now = receipt.given();
     let mut keyed: Vec<_> = requests.iter().zip(answers).filter(|(request, _)| request.idempotency.is_some()).collect();
     keyed.sort_by_key(|(request, _)| (&request.tenant, request.idempotency.as_ref().map(|key| &key.key)));
     for (request, answer) in keyed {
@@ -196,12 +202,14 @@ async fn write(connection: &mut PgConnection, mut rows: Vec<Row<'_>>, receipt: R
         .bind(metrics().map(|metric| At(metric.received_at)).collect::<Vec<_>>())
         .bind(rows.iter().map(|row| row.waited).collect::<Vec<_>>())
         .bind(digests)
+        .bind(receipt.given())
         .execute(connection)
         .await?;
     Ok(())
 }
 
-/// A sample that named no time of its own is of the time of its receipt; one that did is not later than that.
+/// A newest sample that lies more than a minute ahead ([`Metric::CLOCK_TOLERANCE`]) was stamped by a clock that was wrong then:
+/// any new one replaces it. A sample that named no time of its own is of the time of its receipt; one that did is not later than that.
 pub(crate) const RECORD: &str = "WITH given AS MATERIALIZED ( \
        SELECT *, CASE WHEN at = received THEN receipt ELSE least(at, receipt) END AS effective \
        FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::text[], $8::text[], \
@@ -214,7 +222,7 @@ pub(crate) const RECORD: &str = "WITH given AS MATERIALIZED ( \
      INSERT INTO series_latest AS known (tenant, target, name, digest, series, value, at) \
      SELECT tenant, target, name, digest, series, value, effective FROM given WHERE digest IS NOT NULL \
      ON CONFLICT (tenant, target, name, digest) DO UPDATE SET value = excluded.value, at = excluded.at \
-       WHERE excluded.at >= known.at";
+       WHERE excluded.at >= known.at OR known.at > coalesce($13, now()) + interval '1 minute'";
 
 pub(crate) async fn snapshot(
     connection: &mut PgConnection,

@@ -132,7 +132,7 @@ fn hot() -> Vec<Hot> {
             "samples recorded",
             metrics::RECORD,
             "false, ARRAY[7000000000], ARRAY['default'], ARRAY['web-7'], ARRAY['cpu'], ARRAY[1], ARRAY['{}'], ARRAY['{}'], \
-             ARRAY[now()], ARRAY[now()], ARRAY[0], ARRAY['\\x00'::bytea]",
+             ARRAY[now()], ARRAY[now()], ARRAY[0], ARRAY['\\x00'::bytea], NULL",
         ),
         hot(
             "an action admitted, and its episode moved on",

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use sqlx::PgConnection;
-use vigil_core::store::Scope;
+use vigil_core::clock::Timestamp;
+use vigil_core::store::{Scope, latest_due};
 
 use crate::error::Error;
 use crate::row;
@@ -16,10 +17,16 @@ pub(crate) async fn claim(
     limit: usize,
     now: Option<At>,
 ) -> Result<Vec<Scope>, Error> {
+    // A zero time: what is added to the database's clock there.
+    let ahead = latest_due(Timestamp::from_micros(0), every).as_micros();
+    sqlx::query(OVERDUE).bind(now).bind(ahead).execute(&mut *connection).await?;
     let rows =
         sqlx::query(CLAIM).bind(now).bind(row::micros(every)).bind(row::limit(limit)).fetch_all(connection).await?;
     rows.iter().map(row::scope).collect()
 }
+
+pub(crate) const OVERDUE: &str = "UPDATE scopes SET due_at = coalesce($1, now()) \
+     WHERE due_at > coalesce($1, now()) + $2 * interval '1 microsecond'";
 
 /// Rows in which nothing is left to judge are passed over until they are pruned (LIMIT 1 and not EXISTS, for which the planner
 /// would read all of `series_latest`). The next time is on the beat, however late the caller came, unless it is more than a

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use vigil_core::clock::Timestamp;
-use vigil_core::store::Scope;
+use vigil_core::store::{Scope, latest_due};
 use vigil_core::target::Target;
 use vigil_core::tenant::TenantId;
 
@@ -18,6 +18,11 @@ pub(crate) async fn claim(
     now: Timestamp,
 ) -> Result<Vec<Scope>, Error> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    sqlx::query(OVERDUE)
+        .bind(now.as_micros())
+        .bind(latest_due(now, every).as_micros())
+        .execute(&mut *connection)
+        .await?;
     let rows = sqlx::query(DUE).bind(now.as_micros()).bind(limit).fetch_all(&mut *connection).await?;
     for row in &rows {
         let due = Timestamp::from_micros(row.try_get("due_at")?);
@@ -32,6 +37,8 @@ pub(crate) async fn claim(
     }
     rows.iter().map(scope).collect()
 }
+
+pub(crate) const OVERDUE: &str = "UPDATE scopes SET due_at = ?1 WHERE due_at > ?2";
 
 pub(crate) const DUE: &str =
     "SELECT tenant, target, due_at FROM scopes WHERE due_at <= ? ORDER BY due_at, tenant, target LIMIT ?";

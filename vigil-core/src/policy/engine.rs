@@ -225,6 +225,7 @@ impl ScopeState {
         }
         let sample =
             Sample { metric: metric.name.clone(), tags: metric.series.clone(), value: metric.value, at: metric.at };
+        self.metrics.show_until(now + Metric::CLOCK_TOLERANCE);
         if !self.metrics.put(sample) {
             return Vec::new();
         }

@@ -98,7 +98,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Hands out up to `limit` scopes that are due to be judged, the longest due first: those with a newest sample or an open
     /// episode. A scope is handed to one caller, whoever asks, and is due again after `every`, or up to a tenth sooner:
     /// callers on several replicas share the scopes, and what one that died was handed goes to another. A Store that
-    /// replicas share must not keep scopes due at the same moment for ever, or whoever asks first gets them all.
+    /// replicas share must not keep scopes due at the same moment for ever, or whoever asks first gets them all. A clock that
+    /// was ahead and stepped back delays no scope: see [`latest_due`].
     async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError>;
 
     /// Checks the guards in their order and, if all hold, inserts the action, moves its episode on and writes the audit, in
@@ -251,6 +252,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the Store can serve now.
     async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// The latest time at which a scope can rightly be due next, for implementations of [`Store::claim_scopes`]: one that is due
+/// later was handed out while the clock was ahead, and is due now.
+pub fn latest_due(now: Timestamp, every: Duration) -> Timestamp {
+    now + every * 2 + Metric::CLOCK_TOLERANCE
 }
 
 /// What every replica keeps a copy of and follows.

@@ -22,7 +22,7 @@ impl SeriesTable {
             if !wanted || after.as_ref().is_some_and(|after| key <= *after) {
                 continue;
             }
-            if let Some(newest) = series.back() {
+            if let Some(newest) = series.newest {
                 let (name, target, tags) = key.clone();
                 found.insert(key, Series { name, target, tags, value: newest.value, at: newest.at });
             }
@@ -62,7 +62,7 @@ impl SeriesTable {
 /// One point for each step that has a value.
 fn downsample(query: &RangeQuery, series: &Samples) -> Vec<Point> {
     let mut steps: BTreeMap<Timestamp, Vec<f64>> = BTreeMap::new();
-    for sample in series.iter().filter(|sample| query.from <= sample.at && sample.at < query.to) {
+    for sample in series.samples.iter().filter(|sample| query.from <= sample.at && sample.at < query.to) {
         steps.entry(query.begin_of_step(sample.at)).or_default().push(sample.value);
     }
     let aggregate = |values: &[f64]| match query.aggregate {

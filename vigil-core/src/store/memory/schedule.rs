@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::store::Scope;
+use crate::store::{Scope, latest_due};
 
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
@@ -29,6 +29,13 @@ impl Schedule {
         now: Timestamp,
         alive: impl Fn(&Scope) -> bool,
     ) -> Vec<Scope> {
+        while let Some((due, scope)) = self.due.pop_last() {
+            let is_late = due > latest_due(now, every);
+            self.due.insert((if is_late { now } else { due }, scope));
+            if !is_late {
+                break;
+            }
+        }
         let mut claimed = Vec::new();
         while claimed.len() < limit
             && let Some((due, scope)) = self.due.pop_first()

@@ -11,8 +11,13 @@ use crate::tenant::TenantId;
 #[derive(Debug, Default)]
 pub(super) struct SeriesTable(pub(super) HashMap<Scope, HashMap<(MetricName, Tags), Series>>);
 
-/// The samples of one series; the last is the newest.
-pub(super) type Series = VecDeque<Stored>;
+/// The samples of one series in the order of their time.
+#[derive(Debug, Default)]
+pub(super) struct Series {
+    pub(super) samples: VecDeque<Stored>,
+    /// Not always the last: one that a wrong clock stamped gives way to any later received one.
+    pub(super) newest: Option<Stored>,
+}
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stored {
@@ -25,16 +30,21 @@ impl SeriesTable {
     pub(super) fn record(&mut self, scope: Scope, metric: Metric) {
         let series = self.0.entry(scope).or_default().entry((metric.name, metric.series)).or_default();
         // Behind its equals: of two samples of one time, the later recorded one is the newest.
-        let place = series.partition_point(|stored| stored.at <= metric.at);
-        series.insert(place, Stored { value: metric.value, at: metric.at, received_at: metric.received_at });
-        if series.len() > MemoryStore::SAMPLES_PER_SERIES {
-            series.pop_front();
+        let place = series.samples.partition_point(|stored| stored.at <= metric.at);
+        let stored = Stored { value: metric.value, at: metric.at, received_at: metric.received_at };
+        series.samples.insert(place, stored);
+        if series.samples.len() > MemoryStore::SAMPLES_PER_SERIES {
+            series.samples.pop_front();
+        }
+        let latest = stored.received_at + Metric::CLOCK_TOLERANCE;
+        if series.newest.is_none_or(|newest| newest.at <= stored.at || newest.at > latest) {
+            series.newest = Some(stored);
         }
     }
 
     pub(super) fn snapshot(&self, scope: &Scope, since: Timestamp) -> Vec<Sample> {
         let newest = |((name, tags), series): (&(MetricName, Tags), &Series)| {
-            series.back().filter(|stored| stored.at >= since).map(|stored| stored.sample(name, tags))
+            series.newest.filter(|stored| stored.at >= since).map(|stored| stored.sample(name, tags))
         };
         self.0.get(scope).into_iter().flatten().filter_map(newest).collect()
     }
@@ -43,8 +53,8 @@ impl SeriesTable {
         let mut samples = Vec::new();
         for ((name, tags), series) in self.0.get(scope).into_iter().flatten() {
             if metrics.contains(name) {
-                let from = series.partition_point(|stored| stored.at < since);
-                samples.extend(series.range(from..).take(limit).map(|stored| stored.sample(name, tags)));
+                let from = series.samples.partition_point(|stored| stored.at < since);
+                samples.extend(series.samples.range(from..).take(limit).map(|stored| stored.sample(name, tags)));
             }
         }
         samples.sort_by_key(|sample| sample.at);
@@ -65,13 +75,15 @@ impl SeriesTable {
         let mut gone = 0;
         for scope in self.0.values_mut() {
             for series in scope.values_mut() {
-                series.retain(|stored| {
+                series.samples.retain(|stored| {
                     let keep = gone == limit || stored.received_at >= before;
                     gone += usize::from(!keep);
                     keep
                 });
+                series.newest =
+                    series.newest.filter(|newest| newest.received_at >= before).or(series.samples.back().copied());
             }
-            scope.retain(|_, series| !series.is_empty());
+            scope.retain(|_, series| !series.samples.is_empty());
         }
         self.0.retain(|_, scope| !scope.is_empty());
         gone

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)] // test code, whose names are its documentation
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::StoreBench;
 use super::bench::{ALL, SECOND, TICK, name, scope};
@@ -201,4 +202,18 @@ pub async fn the_series_of_a_tenant_are_counted_as_far_as_asked(t: &mut StoreBen
         .await;
     t.record([metric("cpu", 1.0).on("web-1").of(&other)]).await;
     assert_eq!((count(&own, 10).await, count(&own, 3).await, count(&other, 10).await), (5, 3, 1));
+}
+
+pub async fn a_clock_that_was_ahead_and_stepped_back_freezes_no_series(t: &mut StoreBench) {
+    let right = t.now();
+    t.clock.set(right + Duration::from_secs(3600));
+    t.record([metric("cpu", 95.0).on("web-1").at(t.now())]).await;
+    t.clock.set(right + SECOND);
+    t.record([metric("cpu", 10.0).on("web-1").at(t.now())]).await;
+    assert_eq!(values(&t.snapshot(&scope("web-1")).await), [10.0], "the wrong clock's sample gives way");
+    let all = t.store().samples(&scope("web-1"), &[name("cpu")], Timestamp::MIN, ALL).await.unwrap();
+    assert_eq!(values(&all), [10.0, 95.0], "both are kept");
+    t.pass(SECOND);
+    t.record([metric("cpu", 20.0).on("web-1").late(right, t.now())]).await;
+    assert_eq!(values(&t.snapshot(&scope("web-1")).await), [10.0], "a late one changes nothing as before");
 }

@@ -126,6 +126,7 @@ macro_rules! store_conformance {
     ($fixture:ty) => {
         $crate::store_conformance! { @tests $fixture;
             metrics {
+                a_clock_that_was_ahead_and_stepped_back_freezes_no_series,
                 every_sample_gets_an_id_of_its_own,
                 an_empty_batch_is_recorded,
                 a_sample_is_kept_to_the_last_digit,
@@ -146,6 +147,7 @@ macro_rules! store_conformance {
                 the_stores_clock_is_the_one_it_was_given,
             }
             scopes {
+                a_clock_that_was_ahead_and_stepped_back_leaves_no_scope_unjudged,
                 what_has_samples_is_due_at_once,
                 a_scope_is_due_again_after_the_interval_and_not_before,
                 a_late_caller_does_not_move_the_beat_unless_it_missed_one,

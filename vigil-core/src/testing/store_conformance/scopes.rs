@@ -131,3 +131,13 @@ pub async fn the_open_episodes_of_a_scope_are_those_on_its_target(t: &mut StoreB
     assert_eq!(t.store().open_episodes(&scope("web-2")).await.unwrap(), []);
     assert_eq!(t.store().open_episodes(&unnamed()).await.unwrap(), []);
 }
+
+pub async fn a_clock_that_was_ahead_and_stepped_back_leaves_no_scope_unjudged(t: &mut StoreBench) {
+    let right = t.now();
+    t.clock.set(right + Duration::from_secs(3600));
+    t.record([metric("cpu", 1.0).on("web-1"), metric("cpu", 1.0).on("web-2")]).await;
+    assert_eq!(claim(t).await.len(), 2);
+    t.clock.set(right);
+    assert_eq!(claim(t).await.len(), 2, "they are not due in an hour");
+    assert_eq!(claim(t).await, [], "and once an interval as before");
+}
