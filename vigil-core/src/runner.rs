@@ -155,7 +155,7 @@ impl Pass<'_> {
                     Err(error) => {
                         tracing::error!(target = ?scope.target, error = chain(&error), "a target could not be judged");
                     }
-                    Ok(()) => self.targets += 1,
+                    Ok(judged) => self.targets += u64::from(judged),
                 }
             }
             if scopes.len() < settings.batch_size {
@@ -164,8 +164,9 @@ impl Pass<'_> {
         }
     }
 
-    /// Evaluates every policy of a scope over one snapshot; only what asks for attention goes to the controller.
-    async fn judge_scope(&mut self, scope: &Scope) -> Result<(), StoreError> {
+    /// Evaluates every policy of a scope over one snapshot; only what asks for attention goes to the controller. A scope
+    /// without a fresh sample and without an open episode is passed over; answers whether it was judged.
+    async fn judge_scope(&mut self, scope: &Scope) -> Result<bool, StoreError> {
         let open = self.context.store.open_episodes(scope).await?;
         let set = self.context.catalog.set();
         for episode in &open {
@@ -176,12 +177,15 @@ impl Pass<'_> {
         }
         let judging = set.judging(scope);
         if judging.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let now = self.context.store.now().await?;
         let since = now - self.context.settings.staleness;
         let mut own = Snapshot::new(self.context.store.snapshot(scope, since).await?, since);
         own.show_until(now + Metric::CLOCK_TOLERANCE);
+        if open.is_empty() && own.iter().next().is_none() {
+            return Ok(false);
+        }
         for (policy, target) in judging {
             let evaluation = match (policy.target.exact(), &scope.target) {
                 (None, _) => evaluate(&policy, &own),
@@ -196,7 +200,7 @@ impl Pass<'_> {
                 self.controller.judge(&policy, &target).await?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The snapshot by which a policy with an exact target is judged.

@@ -167,7 +167,6 @@ impl Settings {
         }
         // What is shorter than its counterpart would end before that had a chance.
         let ordered = [
-            (("remediation_timeout", self.remediation_timeout), ("deadline", self.deadline)),
             (("staleness", self.staleness), ("unknown_after", self.unknown_after)),
             (("staleness", self.staleness), ("metric_retention", self.metric_retention)),
             (("settle and verify together", self.settle + self.verify), ("metric_retention", self.metric_retention)),
@@ -203,7 +202,7 @@ mod tests {
             with(|s| s.lease = Duration::from_secs(15)).unwrap_err(),
             "lease must be longer than heartbeat and lease_margin together"
         );
-        let cases: [(fn(&mut Settings), &str); 8] = [
+        let cases: [(fn(&mut Settings), &str); 7] = [
             (
                 |s| s.history_retention = Duration::ZERO,
                 "history_retention (0 s) must be at least as long as unknown_after (3600 s)",
@@ -215,10 +214,6 @@ mod tests {
             (
                 |s| s.unknown_after = Duration::from_secs(60),
                 "unknown_after (60 s) must be at least as long as staleness (300 s)",
-            ),
-            (
-                |s| s.deadline = Duration::from_secs(10),
-                "deadline (10 s) must be at least as long as remediation_timeout (30 s)",
             ),
             (|s| s.verify = Duration::from_secs(8 * 86_400), "must be at least as long as settle and verify together"),
             (|s| s.recheck = Duration::ZERO, "recheck must be longer than zero"),

@@ -23,8 +23,9 @@ fn over_a_queue_that_hangs(world: &World, method: &'static str) -> Vigil {
     for nth in 1..=200 {
         queue.faults().plan(method, nth, Fault::Hang, Effect::Missing);
     }
+    let patience = Duration::from_secs(20);
     let settings =
-        Settings { grace: Duration::from_millis(50), remediation_timeout: Duration::from_secs(20), ..short() };
+        Settings { grace: Duration::from_millis(50), remediation_timeout: patience, deadline: patience, ..short() };
     world.process_over(world.store(), queue).policies([hot()]).settings(settings).build().unwrap()
 }
 

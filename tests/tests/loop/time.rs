@@ -7,8 +7,8 @@ use vigil_core::action::ActionStatus;
 use vigil_core::episode::Episode;
 use vigil_core::testing::{Reply, batch, eventually, metric, policy};
 
-use crate::closed_loop::{action, by_hand, during, during_with};
-use crate::world::{Backend, World, cpu, now, short};
+use crate::closed_loop::{action, by_hand, during, during_with, sweeps};
+use crate::world::{Backend, World, cpu, hot, now, short};
 
 async fn a_dip_behind_any_number_of_samples_restarts_for(backend: Backend) {
     let world = World::new(backend).await;
@@ -52,7 +52,28 @@ async fn an_action_expires_while_the_remediator_asks_for_a_longer_wait(backend: 
     .await;
 }
 
+async fn a_target_without_fresh_samples_and_without_an_episode_is_not_judged(backend: Backend) {
+    let world = World::new(backend).await;
+    let settings = Settings { staleness: Duration::from_millis(300), ..short() };
+    during_with(&world, settings.clone(), [hot()], async |vigil| {
+        let (judged, began) = (|| vigil.runner_status().judged, now());
+        vigil.ingest(cpu("web-1", 5.0)).await.unwrap();
+        eventually("that it is judged", async || (judged() > 0).then_some(())).await;
+        eventually("that its sample is stale", async || (now().since(began) > settings.staleness * 2).then_some(()))
+            .await;
+        // More sweeps than one in whose interval nothing happened to be due.
+        for _ in 0..4 {
+            sweeps(vigil).await;
+            assert_eq!(judged(), 0);
+        }
+        vigil.ingest(cpu("web-1", 5.0)).await.unwrap();
+        eventually("that it is judged again", async || (judged() > 0).then_some(())).await;
+    })
+    .await;
+}
+
 over_every_store! {
+    a_target_without_fresh_samples_and_without_an_episode_is_not_judged
     an_action_expires_while_the_remediator_asks_for_a_longer_wait
     a_dip_behind_any_number_of_samples_restarts_for
 }

@@ -179,12 +179,12 @@ impl<'a> Executor<'a> {
             target = %action.target, action = %action.action, attempt = action.attempt, request_id = request.request_id,
             "remediation sent");
         let sent = Instant::now();
-        let answer = match timeout(settings.remediation_timeout, self.context.remediator.remediate(&request)).await {
+        // Behind the attempt's deadline its target may be another action's.
+        let patience = settings.remediation_timeout.min(settings.deadline);
+        let answer = match timeout(patience, self.context.remediator.remediate(&request)).await {
             Ok(Ok(outcome)) => Answer::Outcome(outcome),
             Ok(Err(error)) => Answer::of(&error),
-            Err(_) => {
-                Answer::Unknown { error: format!("no answer within {} s", settings.remediation_timeout.as_secs()) }
-            }
+            Err(_) => Answer::Unknown { error: format!("no answer within {} s", patience.as_secs()) },
         };
         self.context.telemetry.remediation(sent.elapsed());
         self.context.telemetry.remediator_answered(answer.word());
