@@ -202,7 +202,8 @@ mod tests {
             with(|s| s.lease = Duration::from_secs(15)).unwrap_err(),
             "lease must be longer than heartbeat and lease_margin together"
         );
-        let cases: [(fn(&mut Settings), &str); 7] = [
+        type Case = (fn(&mut Settings), &'static str);
+        let cases: [Case; 7] = [
             (
                 |s| s.history_retention = Duration::ZERO,
                 "history_retention (0 s) must be at least as long as unknown_after (3600 s)",
