@@ -209,7 +209,7 @@ async fn write(connection: &mut PgConnection, mut rows: Vec<Row<'_>>, receipt: R
 }
 
 /// A newest sample that lies more than a minute ahead ([`Metric::CLOCK_TOLERANCE`]) was stamped by a clock that was wrong then:
-/// any new one replaces it. A sample that named no time of its own is of the time of its receipt; one that did is not later than that.
+/// any new one replaces it. The effective time of a sample is the earlier of its timestamp, if it has one, and its receipt.
 pub(crate) const RECORD: &str = "WITH given AS MATERIALIZED ( \
        SELECT *, CASE WHEN at = received THEN receipt ELSE least(at, receipt) END AS effective \
        FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::float8[], $7::text[], $8::text[], \

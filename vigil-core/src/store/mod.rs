@@ -98,7 +98,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Hands out up to `limit` scopes that are due to be judged, the longest due first: those with a newest sample or an open
     /// episode. A scope is handed to one caller, whoever asks, and is due again after `every`, or up to a tenth sooner:
     /// callers on several replicas share the scopes, and what one that died was handed goes to another. A Store that
-    /// replicas share must not keep scopes due at the same moment for ever, or whoever asks first gets them all. A clock that
+    /// replicas share must not keep scopes due at the same moment forever, or the first caller gets them all. A clock that
     /// was ahead and stepped back delays no scope: see [`latest_due`].
     async fn claim_scopes(&self, every: Duration, limit: usize) -> Result<Vec<Scope>, StoreError>;
 

@@ -21,7 +21,7 @@ async fn until_waiting(plain: &mut PgConnection, sessions: i64) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut *plain).await.unwrap() < sessions {
         assert!(Instant::now() < deadline, "{sessions} sessions wait");
-        tokio::time::sleep(Duration::from_millis(5)).await; // the server tells nobody that a session waits
+        tokio::time::sleep(Duration::from_millis(5)).await; // the server sends no signal when a session waits
     }
 }
 
