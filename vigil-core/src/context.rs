@@ -40,7 +40,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The samples, from `since` on, that `policy` judges `target` by.
+    /// The samples, from `since` on, that `policy` judges `target` by at `now`, the Store's time.
     ///
     /// A policy with an exact target is also judged by samples that name none; one that acts on nothing, because the
     /// samples name no target, by those alone.
@@ -50,9 +50,10 @@ impl Context {
         policy: Option<&Policy>,
         target: &Target,
         since: Timestamp,
+        now: Timestamp,
     ) -> Result<Snapshot, StoreError> {
         let mut snapshot = Snapshot::empty(since);
-        snapshot.show_until(self.store.now().await? + Metric::CLOCK_TOLERANCE);
+        snapshot.show_until(now + Metric::CLOCK_TOLERANCE);
         for scope in scopes(tenant, policy, target) {
             for sample in self.store.snapshot(&scope, since).await? {
                 snapshot.put(sample);

@@ -66,11 +66,12 @@ impl Controller {
         target: &Target,
     ) -> Result<(Judgement, Option<Reason>), StoreError> {
         let context = &self.context;
-        let since = context.store.now().await? - context.settings.staleness;
+        let asked = context.store.now().await?;
+        let since = asked - context.settings.staleness;
         // Side by side: whatever changes between the two is caught by a guard, or by the next look.
         let (standing, metrics) = tokio::try_join!(
             context.standing(&policy.tenant, &policy.name, target),
-            context.snapshot(&policy.tenant, Some(policy), target, since)
+            context.snapshot(&policy.tenant, Some(policy), target, since, asked)
         )?;
         let now = standing.now;
         let evaluation = evaluate(policy, &metrics).on_episode(policy, standing.episode.as_ref(), &metrics);

@@ -161,9 +161,8 @@ impl Settings {
         if let Some((name, _)) = positive.iter().find(|(_, value)| value.is_zero()) {
             return Err(format!("{name} must be longer than zero"));
         }
-        let lease = ("heartbeat and lease_margin together", self.heartbeat + self.lease_margin);
-        if lease.1 >= self.lease {
-            return Err(format!("lease must be longer than {}", lease.0));
+        if self.heartbeat + self.lease_margin >= self.lease {
+            return Err("lease must be longer than heartbeat and lease_margin together".to_owned());
         }
         // What is shorter than its counterpart would end before that had a chance.
         let ordered = [

@@ -63,8 +63,8 @@ impl Verifier {
         let since = after + std::time::Duration::from_micros(1);
         let set = self.context.catalog.set();
         let policy = action.policy.as_ref().and_then(|name| set.policy(&action.tenant, name));
-        let metrics = self.context.snapshot(&action.tenant, policy.map(|p| &**p), &action.target, since).await?;
         let now = self.context.store.now().await?;
+        let metrics = self.context.snapshot(&action.tenant, policy.map(|p| &**p), &action.target, since, now).await?;
         match self.verdict(action, condition, &metrics).await? {
             Verdict::Unmet => {
                 let details = format!("the condition is no longer met on samples later than {after}");

@@ -96,7 +96,7 @@ impl Vigil {
         let Some(policy) = set.policy(tenant, policy) else { return Ok(None) };
         let standing = context.standing(tenant, &policy.name, target).await?;
         let since = standing.now - context.settings.staleness;
-        let metrics = context.snapshot(tenant, Some(policy), target, since).await?;
+        let metrics = context.snapshot(tenant, Some(policy), target, since, standing.now).await?;
         let evaluation = evaluate(policy, &metrics).on_episode(policy, standing.episode.as_ref(), &metrics);
         let limits = context.settings.limits(tenant);
         let gates = explain(policy, target, &metrics, &standing, &limits);

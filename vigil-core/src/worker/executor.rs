@@ -311,7 +311,7 @@ impl<'a> Executor<'a> {
     async fn look(&self, policy: &Arc<Policy>, target: &Target) -> Result<Sight, StoreError> {
         let now = self.context.store.now().await?;
         let since = now - self.context.settings.staleness;
-        let metrics = self.context.snapshot(&policy.tenant, Some(policy), target, since).await?;
+        let metrics = self.context.snapshot(&policy.tenant, Some(policy), target, since, now).await?;
         Ok(Sight { policy: policy.clone(), target: target.clone(), now, metrics })
     }
 

@@ -65,7 +65,7 @@ impl State {
         match guard {
             Guard::Revision { policy, revision } => {
                 let stored = self.policies.find(tenant, policy);
-                let holds = stored.is_some_and(|stored| stored.revision == *revision && stored.is_enabled());
+                let holds = stored.is_some_and(|stored| stored.is_in_force(*revision));
                 (!holds).then_some(Reason::PolicyChanged)
             }
             Guard::Brake => self.brakes_of(tenant, now).braked().map(|Braked { until }| Reason::Braked { until }),
